@@ -1,0 +1,75 @@
+"""The ``atomscope`` command. Each sub-command lives in its own file and is imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+from engine.cli.console import err, out
+from engine.errors import AtomscopeError, InputError
+
+# Command -> (module, one line for the list). Each module holds a ``typer.Typer`` called ``app``.
+COMMANDS = {
+    "serve": ("engine.cli.serve", "Open the dashboard (default: the demo atlas)."),
+    "extract": ("engine.cli.extract", "Run a model over a corpus and store one layer's activations."),
+    "train": ("engine.cli.train", "Train a sparse autoencoder on stored activations."),
+    "atlas": ("engine.cli.atlas", "Build a concept atlas from a trained SAE and stored activations."),
+    "evaluate": ("engine.cli.evaluate", "Measure an atlas on held-out data."),
+    "validate": ("engine.cli.validate", "Check every file of an atlas."),
+    "demo": ("engine.cli.demo", "Fetch the demo weights; rebuild the demo from its sources."),
+}
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit status: 0 done, 1 the work failed, 2 the input is wrong."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _overview()
+        return DONE
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        out.print(f"atomscope {version('atomscope')}")
+        return DONE
+    name, *rest = arguments
+    if name not in COMMANDS:
+        err.print(f"error: there is no command {name!r}. Commands: {', '.join(COMMANDS)}.", markup=False)
+        return WRONG_INPUT
+    try:
+        app: typer.Typer = import_module(COMMANDS[name][0]).app
+        status = app(rest, prog_name=f"atomscope {name}", standalone_mode=False)
+        return status if isinstance(status, int) else DONE
+    except typer.TyperException as error:  # a flag that does not exist, a number that is none
+        error.show()
+        return WRONG_INPUT
+    except InputError as error:
+        return _say(error, WRONG_INPUT)
+    except AtomscopeError as error:
+        return _say(error, FAILED)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("\nstopped. What was finished is kept: run the same command again to go on.", markup=False)
+        return INTERRUPTED
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _say(error: Exception, status: int) -> int:
+    err.print(f"error: {error}", markup=False, soft_wrap=True)
+    return status
+
+
+def _overview() -> None:
+    out.print("usage: atomscope COMMAND [OPTIONS]\n\nSee what a model's activations are made of.\n", markup=False)
+    for name, (_, line) in COMMANDS.items():
+        out.print(f"  {name:<10} {line}", markup=False)
+    out.print("\natomscope COMMAND --help explains a command.", markup=False)
+
+
+if __name__ == "__main__":
+    main()

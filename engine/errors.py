@@ -1,0 +1,11 @@
+"""The two ways Atomscope says no. Both carry one clear sentence that names the cause and the cure."""
+
+from __future__ import annotations
+
+
+class AtomscopeError(Exception):
+    """The work failed (a full disk, a download that broke). The command line exits with status 1."""
+
+
+class InputError(AtomscopeError):
+    """The arguments or the input are wrong. The command line exits with status 2 and never shows a traceback."""

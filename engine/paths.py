@@ -1,0 +1,16 @@
+"""Where Atomscope keeps what it ships and what it makes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ASSETS = ROOT / "assets"
+DEMO_ATLAS = ASSETS / "demo" / "clip-b16"
+DEMO_CORPUS = ASSETS / "demo" / "corpus"
+
+
+def cache_dir() -> Path:
+    """The cache root: ``ATOMSCOPE_CACHE`` if set, else ``cache/`` beside the code. It may not exist yet."""
+    return Path(os.environ.get("ATOMSCOPE_CACHE") or ROOT / "cache")
