@@ -1,0 +1,143 @@
+"""Corpus: a table of items, and a way to get at each one's bytes. Nothing is decoded before it is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+from PIL import Image
+
+from engine.corpus.images import UnreadableItem, decode_image
+
+BLOCK = 16 * 1024
+STRIDE = 2**20
+
+
+class Source(Protocol):
+    """Where the bytes of a corpus lie. Must bear calls from several threads."""
+
+    def read(self, item: int) -> bytes:
+        """The bytes of one item.
+
+        Raises
+        ------
+        UnreadableItem
+            If they cannot be had.
+        """
+
+
+class Corpus:
+    """A collection of images or texts.
+
+    Attributes
+    ----------
+    name : str
+        A line for the eye, usually the folder's name.
+    path : Path
+        Where it was opened.
+    items : DataFrame
+        One row an item (RangeIndex), columns as in ``engine.corpus.items.COLUMNS``.
+    warnings : list of str
+        What was left out or did not match when the corpus was opened, one sentence each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        items: pd.DataFrame,
+        source: Source,
+        digest: Callable[[], str],
+        warnings: Iterable[str] = (),
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.items = items
+        self.warnings = list(warnings)
+        self._source = source
+        self._digest = digest
+        self._ids = items["id"].to_numpy(dtype=object)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 (hex) of what the corpus holds; worked out when first asked for.
+
+        It covers each item's id, split, label, caption and keywords, and its content: for our shards the SHA-256 of
+        every shard in ``corpus.json`` (``validate_corpus`` checks that they are true); for files and foreign data sets
+        their size and a sample of their bytes, see ``sampled_digest``. It does not depend on where the corpus lies or
+        when its files were written.
+        """
+        return self._digest()
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Number of items of every split, in order of appearance; items of no split count under ""."""
+        return {str(name): int(count) for name, count in self.items["split"].value_counts(sort=False).items()}
+
+    def image_bytes(self, item: int) -> bytes:
+        """The encoded bytes of one image as they are stored. Raises ``UnreadableItem`` if they cannot be had."""
+        self._expect("image", item)
+        return self._source.read(item)
+
+    def load(self, item: int) -> Image.Image:
+        """One image as upright RGB on white. Raises ``UnreadableItem`` if it cannot be read."""
+        return decode_image(self.image_bytes(item), name=str(self._ids[item]))
+
+    def text(self, item: int) -> str:
+        """One text. Raises ``UnreadableItem`` if it is not UTF-8 or cannot be read."""
+        self._expect("text", item)
+        try:
+            return self._source.read(item).decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise UnreadableItem(f"{self._ids[item]} is not UTF-8 text. Save it as UTF-8.") from None
+
+    def _expect(self, kind: str, item: int) -> None:
+        if self.items["kind"].iat[item] != kind:
+            raise UnreadableItem(f"{self._ids[item]} is not {'an image' if kind == 'image' else 'a text'}.")
+
+
+def sampled_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's size and a sample of its bytes: quick for any number of files of any size.
+
+    The sample is the first and the last ``BLOCK`` (16 KiB) and one block at every ``STRIDE`` (1 MiB) between them; a file
+    of up to two blocks is read whole. A change that keeps the size and misses every block is not seen: compressed
+    pictures do not change that way, for a change of one pixel moves or rewrites what follows it. "" if the file cannot
+    be read.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha256(str(size).encode())
+            last = max(size - BLOCK, 0)
+            for start in [*range(0, last, STRIDE), last]:
+                digest.update(os.pread(file.fileno(), BLOCK, start))
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def digest_files(root: Path, names: Iterable[str]) -> list[str]:
+    """``sampled_digest`` of many files below ``root``, in order; threads hide the latency of the disk."""
+    with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+        return list(pool.map(lambda name: sampled_digest(root / name), names))
+
+
+def digest_items(items: pd.DataFrame, contents: Iterable[str]) -> str:
+    """The corpus hash from the items' meaning and the digests of their content (one an item, or one a file)."""
+    digest = hashlib.sha256()
+    columns = (items[column] for column in ("id", "kind", "split", "label", "caption", "keywords"))
+    for *words, keywords in zip(*columns, strict=True):
+        digest.update(json.dumps([*words, list(keywords)]).encode() + b"\n")
+    for content in contents:
+        digest.update(content.encode() + b"\n")
+    return digest.hexdigest()
