@@ -1,0 +1,181 @@
+"""What the atom map fetches by itself: plotly.js, its own modules, columns as typed arrays, sets of atoms, atom cards.
+
+Everything hangs below an address that names its content (a version, a hash, an atlas key), so a browser may keep it for
+ever. Numbers travel little-endian and raw: float32 coordinates and colours, one bit an atom for filters.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+from collections.abc import Awaitable, Callable
+from functools import cache, lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from app.components.atom_map.filters import AtomFilter, numeric_columns, search_atoms, search_text
+from app.components.atom_map.ids import decode_ids
+from app.components.atom_map.scales import CATEGORICAL, categories_of
+from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+PREFIX = "/atomscope/map"
+STATIC = Path(__file__).parent / "static"
+CARD_EXEMPLARS = 6
+
+_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+
+Lookup = Callable[[str], "Atlas | None"]
+ThumbUrl = Callable[["Atlas", int], str]
+
+
+def map_routes(lookup: Lookup, thumb_url: ThumbUrl) -> list[Route]:
+    """Routes for the server.
+
+    Parameters
+    ----------
+    lookup : atlas key -> open atlas, or None when this server does not show such an atlas
+    thumb_url : (atlas, item) -> address of the item's thumbnail
+    """
+    answers: dict[str, Callable[[Atlas, Request], Response]] = {
+        "columns/{column}.f32": _column,
+        "categories/{column}.i16": _categories,
+        "visible.bits": _visible,
+        "set.u32": _set,
+        "search.u32": _search,
+        "clusters.json": _clusters,
+        "atoms/{atom:int}.json": lambda atlas, request: _card(atlas, request, thumb_url),
+    }
+    routes = [Route(f"{PREFIX}/static/{{version}}/{{name}}", _static)]
+    routes += [Route(f"{PREFIX}/{{key}}/{path}", _of_atlas(lookup, answer)) for path, answer in answers.items()]
+    return routes
+
+
+@cache
+def static_version() -> str:
+    """Hash of the component's files and plotly.js; part of their address."""
+    digest = hashlib.sha256()
+    for name in sorted(path.name for path in STATIC.iterdir() if path.suffix in _TYPES):
+        digest.update((STATIC / name).read_bytes())
+    digest.update(_plotly()[:2000])
+    return digest.hexdigest()[:12]
+
+
+def category_names(atlas: Atlas, column: str) -> dict[Any, str]:
+    """Words for the values of a categorical column of ``atoms.parquet``."""
+    return atlas.clusters["label"].to_dict() if column == "cluster" else {}
+
+
+def _of_atlas(lookup: Lookup, answer: Callable[[Atlas, Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        def work() -> Response:
+            atlas = lookup(request.path_params["key"])
+            if atlas is None:
+                return JSONResponse({"error": "This server shows no such atlas."}, 404)
+            try:
+                return answer(atlas, request)
+            except InputError as error:
+                return JSONResponse({"error": str(error)}, 404)
+
+        return await run_sync(work)
+
+    return respond
+
+
+def _column(atlas: Atlas, request: Request) -> Response:
+    column = request.path_params["column"]
+    if column not in ("x", "y") and column not in numeric_columns(atlas.atoms):
+        raise InputError(f"{column!r} is not a numeric column of this atlas.")
+    return _raw(atlas.atoms[column].to_numpy().astype("<f4"))
+
+
+def _categories(atlas: Atlas, request: Request) -> Response:
+    column = request.path_params["column"]
+    if column not in CATEGORICAL:
+        raise InputError(f"{column!r} is not a category of this atlas.")
+    return _raw(categories_of(atlas.atoms, column, {})[0].astype("<i2"))
+
+
+def _visible(atlas: Atlas, request: Request) -> Response:
+    mask = AtomFilter.from_query(request.query_params, atlas.atoms).mask(atlas.atoms)
+    return _raw(np.packbits(mask, bitorder="little"))
+
+
+def _set(atlas: Atlas, request: Request) -> Response:
+    return _raw(decode_ids(request.query_params.get("ids", ""), atlas.n_atoms).astype("<u4"))
+
+
+def _search(atlas: Atlas, request: Request) -> Response:
+    return _raw(search_atoms(searchable(atlas), request.query_params.get("q", "")[:200]).astype("<u4"))
+
+
+def _clusters(atlas: Atlas, request: Request) -> Response:
+    table = atlas.clusters.dropna(subset=["x", "y"]).sort_values("size", ascending=False)
+    names = ("label", "size", "x", "y")
+    return JSONResponse([dict(zip(names, row, strict=True)) for row in table[list(names)].itertuples(index=False)])
+
+
+def _card(atlas: Atlas, request: Request, thumb_url: ThumbUrl) -> Response:
+    atom = int(request.path_params["atom"])
+    if atom >= atlas.n_atoms:
+        raise InputError(f"Atom {atom} does not exist.")
+    row = atlas.atoms.iloc[atom]
+    top = atlas.exemplars(atom, "top").head(CARD_EXEMPLARS)
+    card = {
+        "atom": atom,
+        "label": str(row["label"] or row["top_label"] or ""),
+        "status": str(row["status"]),
+        "values": {name: _finite(row[name]) for name in numeric_columns(atlas.atoms)},
+        "thumbs": [thumb_url(atlas, int(item)) for item in top["item"]],
+    }
+    return JSONResponse(card, headers=_FOREVER)
+
+
+@lru_cache(maxsize=4)
+def searchable(atlas: Atlas) -> pd.Series:
+    """Lower-case search text of every atom of an atlas, built once."""
+    return search_text(atlas.atoms)
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name == "plotly.min.js":
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers = {**_FOREVER, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+            return Response(await run_sync(_plotly_gzip), media_type=_TYPES[".js"], headers=headers)
+        return Response(_plotly(), media_type=_TYPES[".js"], headers=_FOREVER)
+    path = STATIC / name
+    if path.suffix not in _TYPES or path.parent != STATIC or not path.is_file():
+        return Response(status_code=404)
+    return Response(path.read_bytes(), media_type=_TYPES[path.suffix], headers=_FOREVER)
+
+
+@cache
+def _plotly() -> bytes:
+    return files("plotly").joinpath("package_data/plotly.min.js").read_bytes()
+
+
+@cache
+def _plotly_gzip() -> bytes:
+    return gzip.compress(_plotly(), 5)
+
+
+def _raw(array: np.ndarray) -> Response:
+    return Response(array.tobytes(), media_type="application/octet-stream", headers=_FOREVER)
+
+
+def _finite(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
