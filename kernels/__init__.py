@@ -11,10 +11,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernels.attention import sparse_attention as sparse_attention
+    from kernels.attention import sparse_attention_with_threshold as sparse_attention_with_threshold
     from kernels.codes import SparseCodes as SparseCodes
+    from kernels.decode import sparse_decode as sparse_decode
+    from kernels.sparsemax import sparsemax_codes as sparsemax_codes
+    from kernels.support import Support as Support
+    from kernels.support import sparsemax_support as sparsemax_support
+    from kernels.topk import batch_topk_codes as batch_topk_codes
+    from kernels.topk import topk_attention as topk_attention
+    from kernels.topk import topk_codes as topk_codes
 
 _HOMES = {
     "SparseCodes": "kernels.codes",
+    "Support": "kernels.support",
+    "batch_topk_codes": "kernels.topk",
+    "sparse_attention": "kernels.attention",
+    "sparse_attention_with_threshold": "kernels.attention",
+    "sparse_decode": "kernels.decode",
+    "sparsemax_codes": "kernels.sparsemax",
+    "sparsemax_support": "kernels.support",
+    "topk_attention": "kernels.topk",
+    "topk_codes": "kernels.topk",
 }
 
 __all__ = list(_HOMES)

@@ -1,0 +1,107 @@
+"""Sparse decode: every row of codes gathers its few rows of a table. Forward, and both gradients.
+
+``out[i] = sum over the entries e of row i of val[e] * table[col[e]]``. The gradient of ``val`` is a gathered dot
+product; the gradient of the table is the same gather on the transposed codes. Nothing is N x M, and every sum runs in
+a fixed order: the same input gives the same bits.
+
+Cost: nnz * d multiply-adds and as many gathered reads, forward and for each gradient. A dense product does N * M * d,
+but at several times the rate; past the densities below it is the quicker one and takes over, in row chunks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kernels.codes import SparseCodes
+from kernels.dispatch import installed
+
+# Fraction of non-zeros from which a dense product in chunks beats gathering; measured, see tests/bench/kernels.py.
+_DENSE_FROM = {"cpu": 1 / 8, "cuda": 1 / 184}
+_CHUNK_BYTES = 2**26
+
+
+def sparse_decode(codes: SparseCodes, table: Tensor) -> Tensor:
+    """Codes times table, ``[N, M] @ [M, d] -> [N, d]``, differentiable with respect to ``codes.val`` and ``table``.
+
+    Raises
+    ------
+    ValueError
+        If the table does not have one row an atom.
+    """
+    if table.dim() != 2 or table.shape[0] != codes.n_atoms:
+        raise ValueError(f"the table must be [{codes.n_atoms}, d] to decode these codes, got {list(table.shape)}.")
+    out: Tensor = _Decode.apply(codes.val, table, codes.crow, codes.col)
+    return out
+
+
+def gather_sum(crow: Tensor, col: Tensor, val: Tensor, table: Tensor) -> Tensor:
+    """``out[i] = sum_e val[e] * table[col[e]]`` over the entries of row ``i``: [N, d]."""
+    n_rows = crow.numel() - 1
+    if col.numel() == 0:
+        return table.new_zeros(n_rows, table.shape[1])
+    if col.numel() > n_rows * table.shape[0] * _DENSE_FROM.get(table.device.type, 1.0):
+        return _dense_gather_sum(SparseCodes(crow, col, val, table.shape[0]), table)
+    return F.embedding_bag(
+        col.long(), table, crow, mode="sum", per_sample_weights=val.to(table.dtype), include_last_offset=True
+    )
+
+
+def gather_dots(codes: SparseCodes, left: Tensor, table: Tensor) -> Tensor:
+    """``left[i] . table[col[e]]`` for every entry ``e`` of row ``i``: [nnz]."""
+    if table.device.type == "cpu" and table.dtype == left.dtype == torch.float32 and installed("numba"):
+        from kernels.numba_rows import gathered_dots
+
+        return gathered_dots(codes.crow, codes.col, left, table)
+    row, col = codes.row, codes.col.long()
+    step = max(1, _CHUNK_BYTES // (table.shape[1] * table.element_size()))
+    parts = [
+        (left[row[start : start + step]] * table[col[start : start + step]]).sum(dim=1)
+        for start in range(0, max(col.numel(), 1), step)
+    ]
+    return torch.cat(parts)
+
+
+def transposed(codes: SparseCodes) -> tuple[SparseCodes, Tensor]:
+    """The codes by atom (rows are atoms, columns are rows) and, for each of their entries, where it came from.
+
+    A stable sort: inside an atom the rows ascend, so sums over them have one order.
+    """
+    by_atom, source = torch.sort(codes.col, stable=True)
+    atoms = torch.arange(codes.n_atoms + 1, device=codes.col.device, dtype=codes.col.dtype)
+    starts = torch.searchsorted(by_atom, atoms)
+    return SparseCodes(starts, codes.row[source].int(), codes.val[source], len(codes)), source
+
+
+def _dense_gather_sum(codes: SparseCodes, table: Tensor) -> Tensor:
+    step = max(1, _CHUNK_BYTES // (codes.n_atoms * table.element_size()))
+    out = table.new_empty(len(codes), table.shape[1])
+    edges = [*range(0, len(codes), step), len(codes)]
+    bounds = codes.crow[edges].tolist()
+    for first, start, stop in zip(edges, bounds[:-1], bounds[1:], strict=False):
+        crow = codes.crow[first : first + step + 1] - start
+        part = SparseCodes(crow, codes.col[start:stop], codes.val[start:stop].to(table.dtype), codes.n_atoms)
+        torch.matmul(part.dense(), table, out=out[first : first + step])
+    return out
+
+
+class _Decode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, val: Tensor, table: Tensor, crow: Tensor, col: Tensor) -> Tensor:
+        ctx.save_for_backward(val, table, crow, col)
+        return gather_sum(crow, col, val, table)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        val, table, crow, col = ctx.saved_tensors
+        grad = grads[0].contiguous()
+        codes = SparseCodes(crow, col, val, table.shape[0])
+        grad_val = gather_dots(codes, grad, table).to(val.dtype) if ctx.needs_input_grad[0] else None
+        grad_table = None
+        if ctx.needs_input_grad[1]:
+            by_atom, _ = transposed(codes)
+            grad_table = gather_sum(by_atom.crow, by_atom.col, by_atom.val, grad).to(table.dtype)
+        return grad_val, grad_table, None, None

@@ -1,0 +1,238 @@
+"""Sparsemax support on the CPU, compiled by numba: about the time of two reads of the scores.
+
+Each row is read from memory once and is then in cache:
+
+1. *Group maxima.* Atoms are dealt into G groups (group j holds j, j + G, j + 2G, ...: an element-wise maximum, the
+   quickest reduction there is). Their maxima are a subset of the row, and the sparsemax threshold of a subset never
+   exceeds that of the row, so it is a lower bound.
+2. *Candidates.* ``{z > bound}``, 1.05 to 1.3 times the support when the support is smaller than G, and always a
+   superset of it.
+3. *Threshold.* Newton from below (Michelot 1986) on the candidates in float64, until the set stops changing. All
+   iterates are lower bounds, so what is left at the end is the support: nothing needs a second look.
+
+Cost: N M float reads from memory, the same again from cache, N (G + candidates) times the Newton steps (about 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from kernels.dispatch import over_rows
+from kernels.support import Support, explain_bad_row
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BLOCK = 64  # candidates are looked for 64 scores at a time: four AVX-512 registers
+_GROUP = 32  # members of a group; measured best for supports of 20 to 600 at M = 4k to 64k
+_FEWEST_GROUPS = 256  # below this a support of ordinary size would outnumber the groups and weaken the bound
+
+
+def compiled(fastmath: set[str] | bool = False) -> Callable[[F], F]:
+    """``numba.njit`` that releases the GIL and caches on disk where a folder for the cache can be written."""
+
+    def decorate(function: F) -> F:
+        try:
+            return njit(nogil=True, fastmath=fastmath, cache=True)(function)
+        except RuntimeError:  # numba found no writable place for its cache: compile in every process
+            return njit(nogil=True, fastmath=fastmath)(function)
+
+    return decorate
+
+
+def support(scores: Tensor) -> Support:
+    """Sparsemax support of float32 ``scores`` [N, M] on the CPU; see :func:`kernels.sparsemax_support`."""
+    n_rows, n_atoms = scores.shape
+    matrix = scores.contiguous().numpy()
+    groups = n_groups(n_atoms)
+    parts = over_rows(lambda start, stop: _support_rows(matrix, start, stop, groups), n_rows)
+    for *_, bad_row in parts:
+        if bad_row >= 0:
+            raise explain_bad_row(bad_row, scores[bad_row])
+    crow = torch.zeros(n_rows + 1, dtype=torch.int64)
+    if not parts:
+        empty = torch.empty(0)
+        return Support(crow, torch.empty(0, dtype=torch.int32), empty, empty, empty, n_atoms)
+    col, z, p, tau, size = (torch.from_numpy(np.concatenate(column)) for column in list(zip(*parts, strict=True))[:5])
+    torch.cumsum(size, 0, out=crow[1:])
+    return Support(crow, col, z, p, tau, n_atoms)
+
+
+def n_groups(n_atoms: int) -> int:
+    """G: groups of 32, but not fewer than 256 groups, and never more than atoms."""
+    return min(n_atoms, max(-(-n_atoms // _GROUP), _FEWEST_GROUPS))
+
+
+@compiled()
+def group_maxima(row: Any, maxima: Any) -> None:
+    """``maxima[j] = max(row[j], row[j + G], ...)``. NaN is skipped here and met again among the candidates."""
+    groups = maxima.shape[0]
+    n_atoms = row.shape[0]
+    maxima[:] = -np.inf
+    whole = n_atoms // groups * groups
+    for start in range(0, whole, groups):
+        block = row[start : start + groups]
+        for j in range(groups):
+            maxima[j] = block[j] if block[j] > maxima[j] else maxima[j]
+    for i in range(whole, n_atoms):
+        j = i - whole
+        maxima[j] = row[i] if row[i] > maxima[j] else maxima[j]
+
+
+@compiled(fastmath={"reassoc", "nsz", "nnan"})  # the maxima hold no NaN, and a lower bound may be rounded any way
+def _bound(maxima: Any) -> tuple[float, float]:
+    """The largest score and the sparsemax threshold of the group maxima, the latter relative to the former."""
+    top = np.float32(-np.inf)
+    for j in range(maxima.shape[0]):
+        top = maxima[j] if maxima[j] > top else top
+    threshold = np.float32(-1.0)
+    before = -1
+    while True:
+        size = 0
+        total = np.float32(0.0)
+        for j in range(maxima.shape[0]):
+            shifted = maxima[j] - top
+            inside = shifted > threshold
+            size += 1 if inside else 0
+            total += shifted if inside else np.float32(0.0)
+        # The set can only shrink; stopping when it does not, instead of when the threshold settles, always ends.
+        if size == 0 or size == before:
+            return top, threshold
+        before = size
+        threshold = max(threshold, (total - np.float32(1.0)) / np.float32(size))
+
+
+@compiled()
+def gather_above(row: Any, bound: Any, col: Any, value: Any) -> int:
+    """Write every entry that is not ``<= bound`` (so NaN too) to ``col`` and ``value``, ascending; how many."""
+    n_atoms = row.shape[0]
+    found = 0
+    whole = n_atoms // _BLOCK * _BLOCK
+    for start in range(0, whole, _BLOCK):
+        block = row[start : start + _BLOCK]
+        hits = 0
+        for j in range(_BLOCK):
+            hits += 0 if block[j] <= bound else 1
+        if hits:
+            for j in range(_BLOCK):
+                if not (block[j] <= bound):
+                    col[found] = start + j
+                    value[found] = block[j]
+                    found += 1
+    for i in range(whole, n_atoms):
+        if not (row[i] <= bound):
+            col[found] = i
+            value[found] = row[i]
+            found += 1
+    return found
+
+
+@compiled()
+def _below(bound: float) -> Any:
+    """The float32 just under ``bound``."""
+    return np.nextafter(np.float32(bound), np.float32(-np.inf))
+
+
+@compiled()
+def _newton(shifted: Any, guess: float) -> tuple[float, int]:
+    """Sparsemax threshold of the candidates and how many exceed it, or -inf when ``guess`` fails its certificate.
+
+    The certificate: if the threshold computed on ``{z > guess}`` is at least ``guess``, no entry left out belongs to
+    the support. It then rises from step to step, so the set shrinks; it ends when the set stops changing.
+    """
+    threshold = guess
+    before = -1
+    while True:
+        count = 0
+        total = 0.0
+        for value in shifted:
+            if value > threshold:
+                count += 1
+                total += value
+        if count == before:
+            return threshold, count
+        following = (total - 1.0) / count
+        if following < guess:
+            return -np.inf, 0
+        threshold = max(threshold, following)
+        before = count
+
+
+@compiled()
+def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
+    n_atoms = scores.shape[1]
+    maxima = np.empty(groups, np.float32)
+    some_col = np.empty(n_atoms, np.int32)
+    some_z = np.empty(n_atoms, np.float32)
+    shifted = np.empty(n_atoms, np.float64)
+    room = (stop - start) * 64
+    col = np.empty(room, np.int32)
+    z = np.empty(room, np.float32)
+    p = np.empty(room, np.float32)
+    tau = np.empty(stop - start, np.float32)
+    size = np.zeros(stop - start, np.int64)
+    n = 0
+    for i in range(start, stop):
+        row = scores[i]
+        group_maxima(row, maxima)
+        top32, bound32 = _bound(maxima)
+        if not np.isfinite(top32):
+            return col[:0], z[:0], p[:0], tau, size, i
+        top = np.float64(top32)
+        # Summed in float32, the bound may come out too high by some rounding errors: take a margin, and check below.
+        guess = _below(top + np.float64(bound32) - 1e-6)
+        threshold = -np.inf
+        while threshold == -np.inf:
+            candidates = gather_above(row, guess, some_col, some_z)
+            for j in range(candidates):
+                if not np.isfinite(some_z[j]):
+                    return col[:0], z[:0], p[:0], tau, size, i
+                shifted[j] = np.float64(some_z[j]) - top
+            threshold, count = _newton(shifted[:candidates], np.float64(guess) - top)
+            guess = _below(top - 1.0)
+
+        if n + count > room:
+            room = max(2 * room, n + count)
+            col = _grown(col, n, np.empty(room, np.int32))
+            z = _grown(z, n, np.empty(room, np.float32))
+            p = _grown(p, n, np.empty(room, np.float32))
+        for j in range(candidates):
+            if shifted[j] > threshold:
+                col[n] = some_col[j]
+                z[n] = some_z[j]
+                p[n] = shifted[j] - threshold
+                n += 1
+        tau[i - start] = top + threshold
+        size[i - start] = count
+    return col[:n], z[:n], p[:n], tau, size, -1
+
+
+@compiled()
+def _grown(old: Any, used: int, new: Any) -> Any:
+    new[:used] = old[:used]
+    return new
+
+
+@compiled(fastmath={"reassoc", "contract", "nsz"})
+def _dot_rows(crow: Any, col: Any, left: Any, table: Any, out: Any, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        row = left[i]
+        for entry in range(crow[i], crow[i + 1]):
+            other = table[col[entry]]
+            total = np.float32(0.0)
+            for j in range(row.shape[0]):
+                total += row[j] * other[j]
+            out[entry] = total
+
+
+def gathered_dots(crow: Tensor, col: Tensor, left: Tensor, table: Tensor) -> Tensor:
+    """``left[i] . table[col[e]]`` for every entry ``e`` of row ``i``: float32 [nnz]. Three times aten's gather."""
+    out = torch.empty(col.numel())
+    arrays = [tensor.contiguous().numpy() for tensor in (crow, col, left, table)]
+    over_rows(lambda start, stop: _dot_rows(*arrays, out.numpy(), start, stop), len(crow) - 1)
+    return out

@@ -1,0 +1,117 @@
+"""The support of sparsemax, row by row: which atoms win, their scores, and the threshold they beat.
+
+Source: Martins & Astudillo, "From Softmax to Sparsemax" (2016), equations 2-5. For a row ``z``::
+
+    sparsemax(z)_i = max(z_i - tau, 0),    tau = (sum of z over the support - 1) / |support|
+
+Every backend returns the exact support: a row is never returned on a guess that was not certified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
+
+from kernels.codes import SparseCodes
+from kernels.dispatch import Backend, choose_backend
+
+Values = Literal["score", "probability"]
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The supports of N rows of scores over ``n_atoms`` atoms, in compressed sparse row (CSR) form.
+
+    Attributes
+    ----------
+    crow : int64 [N + 1]
+        Row ``i`` owns entries ``crow[i]:crow[i + 1]``.
+    col : int32 [nnz]
+        Atom of each entry, strictly ascending inside a row.
+    z : float32 [nnz]
+        Score of each entry.
+    p : float32 [nnz]
+        Its sparsemax probability ``z - tau``, taken before rounding ``tau``, so that rows sum to 1 whatever the size
+        of the scores.
+    tau : float32 [N]
+        The threshold of each row: ``z > tau`` on the support and nowhere else.
+    n_atoms : int
+        M.
+
+    float64 scores (the reference backend) give float64 ``z``, ``p`` and ``tau``.
+    """
+
+    crow: Tensor
+    col: Tensor
+    z: Tensor
+    p: Tensor
+    tau: Tensor
+    n_atoms: int
+
+    def codes(self, values: Values) -> SparseCodes:
+        """The codes of this support: scores, as a gate, or probabilities, which sum to 1."""
+        if values == "score":
+            return SparseCodes(self.crow, self.col, self.z, self.n_atoms)
+        if values == "probability":
+            return SparseCodes(self.crow, self.col, self.p, self.n_atoms)
+        assert_never(values)
+
+
+def sparsemax_support(scores: Tensor, backend: Backend = "auto") -> Support:
+    """Exact sparsemax support of every row.
+
+    Parameters
+    ----------
+    scores : float [N, M]
+        Any float dtype. float16 and bfloat16 are computed in float32, float64 in float64 (reference backend).
+        ``-inf`` is legal and masks an atom.
+    backend : "auto", "reference", "torch", "numba" or "triton"
+
+    Raises
+    ------
+    ValueError
+        If a row holds NaN or +inf, or nothing but -inf: no support exists.
+    """
+    check_scores(scores)
+    scores = scores.detach()
+    chosen = choose_backend(backend, scores.device, scores.dtype)
+    if chosen != "reference" and scores.dtype != torch.float32:
+        scores = scores.float()
+    # Imported here: numba and triton cost a second to import, and only the one in use should be paid for.
+    if chosen == "reference":
+        from kernels.reference import support
+    elif chosen == "torch":
+        from kernels.torch_rows import support
+    elif chosen == "numba":
+        from kernels.numba_rows import support
+    elif chosen == "triton":
+        from kernels.gpu.support import support
+    else:
+        assert_never(chosen)
+    return support(scores)
+
+
+def check_scores(scores: Tensor) -> None:
+    """Raise ValueError unless ``scores`` is a float matrix with at least one column."""
+    if scores.dim() != 2 or not scores.is_floating_point():
+        raise ValueError(
+            f"scores must be a floating-point matrix [N, M], got {scores.dtype} of shape {list(scores.shape)}."
+        )
+    if scores.shape[1] == 0:
+        raise ValueError("scores have no columns: a dictionary needs at least one atom.")
+    if scores.shape[1] > 2**31 - 1:
+        raise ValueError(f"scores have {scores.shape[1]:,} columns; columns are 32-bit, so at most 2,147,483,647.")
+
+
+def explain_bad_row(row: int, scores: Tensor) -> ValueError:
+    """The error for the first row that has no support; ``scores`` is that row."""
+    if bool(scores.isnan().any()):
+        cause = "holds NaN"
+    elif bool((scores == torch.inf).any()):
+        cause = "holds +inf"
+    else:
+        cause = "holds only -inf (every atom is masked)"
+    return ValueError(f"Row {row} of the scores {cause}, so it has no sparsemax support; check what produced it.")

@@ -1,0 +1,95 @@
+"""Top-k codes on the CSR path: k winners in every row, or k a row on average over a whole batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from kernels.attention import selected_scores
+from kernels.codes import SparseCodes
+from kernels.dispatch import Backend, choose_backend
+from kernels.support import Support, check_scores
+
+
+def topk_codes(scores: Tensor, k: int, backend: Backend = "auto") -> SparseCodes:
+    """The k largest scores of every row (Makhzani & Frey 2013, "k-Sparse Autoencoders"), differentiable.
+
+    Of equal scores at the edge, which ones win is not specified.
+
+    Parameters
+    ----------
+    scores : float [N, M]
+    k : int, 1 to M
+
+    Raises
+    ------
+    ValueError
+        If k is out of range, or a selected score is NaN or infinite.
+    """
+    check_scores(scores)
+    support = topk_support(scores.detach(), k, backend)
+    row = SparseCodes(support.crow, support.col, support.z, support.n_atoms).row
+    return SparseCodes(support.crow, support.col, scores[row, support.col.long()], support.n_atoms)
+
+
+def topk_attention(
+    q: Tensor, atoms: Tensor, k: int, bias: Tensor | None = None, backend: Backend = "auto"
+) -> SparseCodes:
+    """:func:`topk_codes` of ``q @ atoms.T + bias`` in row chunks; gradients through the k winners only.
+
+    Parameters
+    ----------
+    q : float [N, d]
+    atoms : float [M, d]
+    k : int, 1 to M
+    bias : float [M], optional
+    """
+    return selected_scores(q, atoms, bias, lambda scores: topk_support(scores, k, backend))
+
+
+def batch_topk_codes(scores: Tensor, k: int) -> SparseCodes:
+    """The ``N * k`` largest scores of the whole batch (Bussmann et al. 2024, "BatchTopK"), differentiable.
+
+    Rows differ in how many they get; k a row on average.
+
+    Raises
+    ------
+    ValueError
+        If k is out of range, or a selected score is NaN or infinite.
+    """
+    check_scores(scores)
+    n_rows, n_atoms = scores.shape
+    _check_k(k, n_atoms)
+    flat = scores.detach().flatten()
+    chosen = flat.topk(n_rows * k, sorted=False).indices.sort().values
+    _check_chosen(flat[chosen])
+    row = chosen // n_atoms
+    crow = torch.searchsorted(row, torch.arange(n_rows + 1, device=scores.device))
+    col = chosen - row * n_atoms
+    return SparseCodes(crow, col.int(), scores[row, col], n_atoms)
+
+
+def topk_support(scores: Tensor, k: int, backend: Backend = "auto") -> Support:
+    """The k winners of every row of ``scores`` [N, M], columns ascending; ``tau`` is the smallest winner."""
+    n_rows, n_atoms = scores.shape
+    _check_k(k, n_atoms)
+    if choose_backend(backend, scores.device, scores.dtype) == "numba":
+        from kernels.numba_topk import topk_support as compiled
+
+        return compiled(scores.float(), k)
+    col = scores.topk(k, dim=1, sorted=False).indices.sort(dim=1).values
+    z = scores.gather(1, col)
+    _check_chosen(z)
+    tau = z.amin(dim=1)
+    crow = torch.arange(n_rows + 1, device=scores.device) * k
+    return Support(crow, col.int().flatten(), z.flatten(), (z - tau[:, None]).flatten(), tau, n_atoms)
+
+
+def _check_k(k: int, n_atoms: int) -> None:
+    if not 1 <= k <= n_atoms:
+        raise ValueError(f"k must lie between 1 and the number of atoms, {n_atoms}; got {k}.")
+
+
+def _check_chosen(z: Tensor) -> None:
+    if not bool(z.isfinite().all()):
+        raise ValueError("A top-k score is NaN or infinite; check what produced the scores.")
