@@ -1,0 +1,90 @@
+"""``atomscope train``: train sparse autoencoders on stored activations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.cli.console import TerminalProgress, err, next_step
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def train(
+    acts: Annotated[Path, typer.Option(help="Activation store, made by `atomscope extract`.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.")],
+    sae: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME[:key=value,...], such as sparsemax or topk:k=32. Repeat it to train several at once."),
+    ] = None,
+    atoms: Annotated[int, typer.Option(help="Atoms in the dictionary.")] = 8192,
+    values: Annotated[str | None, typer.Option(help="Sparsemax: score or probability.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Sparsemax: factor on the scores; larger is sparser.")] = None,
+    learn_scale: Annotated[bool, typer.Option("--learn-scale", help="Sparsemax: train the scale.")] = False,
+    gate: Annotated[str | None, typer.Option(help="Sparsemax: frequency gate, none, frequency or published.")] = None,
+    init: Annotated[str | None, typer.Option(help="Sparsemax: start from data or random.")] = None,
+    normalise: Annotated[str | None, typer.Option(help="Input normalisation: none, centre or standardise.")] = None,
+    loss: Annotated[str | None, typer.Option(help="published or nmse.")] = None,
+    epochs: Annotated[float, typer.Option(help="Passes over the training split.")] = 10.0,
+    tokens: Annotated[int | None, typer.Option(help="Training tokens in all, instead of --epochs.")] = None,
+    batch: Annotated[int, typer.Option(help="Tokens a step.")] = 4096,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 4e-4,
+    warmup: Annotated[int, typer.Option(help="Warm-up steps.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of the start and of the token order.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Storage of the weights: float32 or float16.")] = "float32",
+    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
+) -> None:
+    """Train sparse autoencoders on the train split of an activation store.
+
+    Several --sae see the same batches in one pass. Run the same command again after a stop and it goes on from the last
+    checkpoint.
+    """
+    from engine.activations import ActivationStore
+    from engine.sae import parse_config
+    from engine.training import TrainConfig
+    from engine.training import train as run
+
+    store = ActivationStore.open(acts)
+    given: dict[str, Any] = {
+        "values": values,
+        "scale": scale,
+        "learn_scale": learn_scale or None,
+        "gate": gate,
+        "init": init,
+        "normalise": normalise,
+        "loss": loss,
+    }
+    settings = {key: value for key, value in given.items() if value is not None}
+    configs = [parse_config(text, store.d_model, atoms, **settings) for text in sae or ["sparsemax"]]
+    options = TrainConfig(
+        epochs=epochs,
+        tokens=tokens,
+        batch_tokens=batch,
+        lr=lr,
+        warmup_steps=warmup,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+    folders = run(configs, store, out, options, TerminalProgress())
+    for folder in folders:
+        err.print(f"trained {folder}: {last_row(folder)}", markup=False, soft_wrap=True)
+    next_step(f"atomscope atlas --sae {folders[0]} --acts {acts} -o ATLAS")
+
+
+def last_row(folder: Path) -> str:
+    """The end of a run's training log in words."""
+    import pandas as pd
+
+    from engine.training.loop import LOG
+
+    log = pd.read_parquet(folder / LOG)
+    row = log.iloc[-1]
+    words = f"NMSE {row['nmse']:.4f}, L0 {row['l0']:.1f}, dead {row['dead']:.1%} after {int(row['tokens']):,} tokens"
+    held_out = log["validation_nmse"].dropna()
+    return words + (f"; NMSE on the validation split {held_out.iloc[-1]:.4f}" if len(held_out) else "")

@@ -1,0 +1,27 @@
+"""Metrics of sparse autoencoders: pure functions, each with its definition in the docstring."""
+
+from engine.metrics.evaluation import evaluate
+from engine.metrics.labels import label_entropy, top_label
+from engine.metrics.monosemanticity import MonosemanticitySums, monosemanticity
+from engine.metrics.reconstruction import (
+    ReconstructionSums,
+    explained_variance,
+    explained_variance_uncentred,
+    fvu,
+)
+from engine.metrics.sparsity import FiringCounts, l0_mean, l0_quantiles
+
+__all__ = [
+    "FiringCounts",
+    "MonosemanticitySums",
+    "ReconstructionSums",
+    "evaluate",
+    "explained_variance",
+    "explained_variance_uncentred",
+    "fvu",
+    "l0_mean",
+    "l0_quantiles",
+    "label_entropy",
+    "monosemanticity",
+    "top_label",
+]

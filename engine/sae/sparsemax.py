@@ -1,0 +1,182 @@
+"""The sparsemax SAE: cross-attention from a token to a learned set of concepts, with sparsemax for softmax.
+
+Source: "Improving Sparse Autoencoder with Dynamic Attention", arXiv 2604.14925, and its published code, which differ. The
+number of active atoms is not set: the threshold of sparsemax finds it for every token.
+
+    values = "score" (the published code)       values = "probability" (the paper)
+    q = (u / ||u||) W_key^T                      q = u W_key
+    z = scale q C^T,  scale = 1                  z = scale q C^T,  scale = 1 / sqrt(d)
+    S = support of sparsemax(z)                  the same
+    a = z on S                                   a = sparsemax(z) on S
+    u_hat = ||u|| (a C) W_value                  u_hat = (a C) W_value
+
+C W_key^T and C W_value are never formed: by associativity the d x d matrices act on the N tokens, and one table, C, serves
+scoring and decoding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import InputError
+from engine.sae.base import TINY, SAEConfig, SparseAutoencoder, option
+from engine.sae.gate import FrequencyGate, GateKind
+from kernels import sparse_attention_with_threshold, sparse_decode
+from kernels.codes import SparseCodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsemaxConfig(SAEConfig):
+    """Config of a ``SparsemaxSAE``."""
+
+    architecture: ClassVar[str] = "sparsemax"
+
+    values: Literal["score", "probability"] = option("score", "probability", default="score")
+    """What an active atom is worth: its score (published code) or its sparsemax probability (paper)."""
+
+    scale: float | None = None
+    """Factor on the scores, the hidden knob of sparsity: larger means fewer active atoms. None takes the source's value,
+    1 for ``score`` and 1 / sqrt(d) for ``probability``."""
+
+    learn_scale: bool = False
+    """Train the scale (its logarithm), starting at ``scale``."""
+
+    gate: GateKind = option("none", "frequency", "published", default="none")
+    """Frequency gate, see ``engine.sae.gate``."""
+
+    gate_above: float = 0.1
+    """The gate shuts atoms that fire on more than this share of tokens."""
+
+    init: Literal["random", "data"] = option("random", "data", default="random")
+    """Where training starts: ``random`` is the Kaiming uniform of the published code; ``data`` takes M training tokens as
+    atoms and identity matrices, with W_value scaled to fit the sample."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(self.scale is None or (math.isfinite(self.scale) and self.scale > 0), "scale must be positive")
+        self.require(0 < self.gate_above <= 1, "gate_above must lie in (0, 1]")
+
+    @property
+    def start_scale(self) -> float:
+        """The scale that training starts from."""
+        if self.scale is not None:
+            return self.scale
+        return 1.0 if self.values == "score" else 1 / math.sqrt(self.d_model)
+
+
+class SparsemaxSAE(SparseAutoencoder):
+    """Sparsemax SAE over M atoms in d dimensions.
+
+    Parameters held: ``atoms`` [M, d] (C), ``w_key`` [d, d], ``w_value`` [d, d], and ``log_scale`` (scalar) when the scale is
+    learned. No biases; the atoms are not normalised; no sparsity penalty.
+    """
+
+    config: SparsemaxConfig
+
+    def __init__(self, config: SparsemaxConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__(config)
+        d = config.d_model
+        # The published code draws C^T with Kaiming uniform, whose fan-in is then M.
+        self.atoms = nn.Parameter(_kaiming(config.n_atoms, d, fan_in=config.n_atoms, generator=generator))
+        self.w_key = nn.Parameter(_kaiming(d, d, fan_in=d, generator=generator))
+        self.w_value = nn.Parameter(_kaiming(d, d, fan_in=d, generator=generator))
+        if config.learn_scale:
+            self.log_scale = nn.Parameter(torch.tensor(math.log(config.start_scale)))
+        self.gate = FrequencyGate(config.n_atoms, config.gate, config.gate_above)
+
+    @property
+    def scale(self) -> float:
+        """Factor on the scores as it stands now."""
+        return self.log_scale.exp().item() if self.config.learn_scale else self.config.start_scale
+
+    def encode_with_threshold(self, x: Tensor) -> tuple[SparseCodes, Tensor]:
+        """Codes and tau [N], the score an atom must exceed to be active."""
+        return self._attend(self._normalise(x))
+
+    def scores(self, x: Tensor) -> Tensor:
+        queries = self._queries(self._normalise(x))
+        scores = queries @ self._gated_atoms().T
+        return scores if self._masked is None else scores.masked_fill(self._masked, -math.inf)
+
+    def norm(self, x: Tensor) -> Tensor | None:
+        return self._norm(self._normalise(x))
+
+    @torch.no_grad()
+    def directions(self) -> Tensor:
+        return (self.atoms @ self.w_value) * self.input_scale
+
+    @torch.no_grad()
+    def initialise(self, sample: Tensor, generator: torch.Generator) -> None:
+        super().initialise(sample, generator)
+        if self.config.init == "random":
+            return
+        u = self._normalise(sample)
+        unit = u / u.norm(dim=1, keepdim=True).clamp_min(TINY)
+        if len(unit) >= self.config.n_atoms:
+            chosen = torch.randperm(len(unit), generator=generator)[: self.config.n_atoms]
+        else:
+            chosen = torch.randint(len(unit), (self.config.n_atoms,), generator=generator)
+        self.atoms.copy_(unit[chosen.to(unit.device)])
+        self.w_key.copy_(torch.eye(self.config.d_model))
+        self.w_value.copy_(torch.eye(self.config.d_model))
+        if self.config.values == "probability":
+            # Queries of unit length for a token of average length, so that ``scale`` means the same in both modes.
+            self.w_key.div_(u.norm(dim=1).mean().clamp_min(TINY))
+        u = u[:4096]
+        u_hat = self._decode(self._codes(u), self._norm(u))
+        # The least-squares factor that brings the first reconstructions to the length of the tokens.
+        self.w_value.mul_((u * u_hat).sum() / u_hat.square().sum().clamp_min(TINY))
+
+    # -- the pieces ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _masked(self) -> Tensor | None:
+        return self.gate.shut if self.config.gate == "frequency" else None
+
+    def _gated_atoms(self) -> Tensor:
+        """The atoms to score with. A zero row gives the zero score that the published gate sets."""
+        if self.config.gate != "published":
+            return self.atoms
+        return self.atoms.masked_fill(self.gate.shut[:, None], 0.0)  # type: ignore[index]
+
+    def _queries(self, u: Tensor) -> Tensor:
+        """Scaled queries [N, d]: ``scores = queries @ atoms.T``."""
+        if self.config.values == "score":
+            queries = (u / u.norm(dim=1, keepdim=True).clamp_min(TINY)) @ self.w_key.T
+        else:
+            queries = u @ self.w_key
+        return queries * (self.log_scale.exp() if self.config.learn_scale else self.config.start_scale)
+
+    def _attend(self, u: Tensor) -> tuple[SparseCodes, Tensor]:
+        return sparse_attention_with_threshold(
+            self._queries(u), self._gated_atoms(), values=self.config.values, masked=self._masked
+        )
+
+    def _codes(self, u: Tensor) -> SparseCodes:
+        return self._attend(u)[0]
+
+    def _count(self, codes: SparseCodes) -> None:
+        super()._count(codes)
+        self.gate.count(codes)
+
+    def _norm(self, u: Tensor) -> Tensor | None:
+        return u.norm(dim=1) if self.config.values == "score" else None
+
+    def _decode(self, codes: SparseCodes, norm: Tensor | None) -> Tensor:
+        mixed = sparse_decode(codes, self.atoms) @ self.w_value
+        if self.config.values == "probability":
+            return mixed
+        if norm is None:
+            raise InputError("Score codes hold directions only: give decode the lengths, decode(codes, sae.norm(x)).")
+        return norm[:, None] * mixed
+
+
+def _kaiming(rows: int, columns: int, *, fan_in: int, generator: torch.Generator | None) -> Tensor:
+    """Kaiming uniform with gain sqrt(2): entries in +-sqrt(6 / fan_in). He et al., arXiv 1502.01852, eq. 10."""
+    bound = math.sqrt(6 / fan_in)
+    return torch.empty(rows, columns).uniform_(-bound, bound, generator=generator)

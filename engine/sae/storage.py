@@ -1,0 +1,85 @@
+"""An SAE on disk: ``config.json`` beside ``weights.safetensors``. Nothing is pickled.
+
+``config.json`` holds the config's keys and one more, ``weights``: the storage type of the matrices and the SHA-256 of the
+tensor file. Matrices are stored as float32 or float16; vectors stay float32, they cost nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from engine.errors import InputError
+from engine.files import atomic_path, explain_os_errors, read_json, sha256, write_json
+from engine.sae.base import SparseAutoencoder
+from engine.sae.registry import ARCHITECTURES, config_from_dict
+
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+def save(sae: SparseAutoencoder, folder: Path, dtype: str = "float32") -> Path:
+    """Write ``sae`` into ``folder`` (made if needed) and return the folder.
+
+    Raises
+    ------
+    InputError
+        If ``dtype`` is neither float32 nor float16, or a value does not fit into float16.
+    AtomscopeError
+        If the folder cannot be written.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"SAE weights are stored as {' or '.join(DTYPES)}, not {dtype!r}.")
+    tensors = {}
+    for name, tensor in sae.state_dict().items():
+        matrix = tensor.is_floating_point() and tensor.ndim >= 2
+        stored = tensor.detach().to("cpu", DTYPES[dtype] if matrix else tensor.dtype).contiguous()
+        if matrix and not torch.isfinite(stored).all():
+            raise InputError(f"{name} has values that {dtype} cannot hold: store this SAE as float32.")
+        tensors[name] = stored
+    with atomic_path(folder / WEIGHTS) as temporary, explain_os_errors(folder / WEIGHTS):
+        save_file(tensors, temporary)
+    weights = {"dtype": dtype, "sha256": sha256(folder / WEIGHTS)}
+    write_json(folder / CONFIG, sae.config.to_dict() | {"weights": weights})
+    return folder
+
+
+def load(folder: Path) -> SparseAutoencoder:
+    """The SAE saved in ``folder``, on the CPU, as float32, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no SAE, the config has unknown keys or wrong values, or the tensors are damaged or have
+        other names or shapes than the config says.
+    """
+    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+        raise InputError(f"{folder} holds no SAE: {CONFIG} and {WEIGHTS} are expected there.")
+    document = read_json(folder / CONFIG)
+    if not isinstance(document, dict) or not isinstance(document.get("weights"), dict):
+        raise InputError(f"{folder / CONFIG} is not the config of an SAE.")
+    weights = document.pop("weights")
+    config = config_from_dict(document, str(folder / CONFIG))
+    if sha256(folder / WEIGHTS) != weights.get("sha256"):
+        raise InputError(f"{folder / WEIGHTS} is damaged: its SHA-256 is not the one in {CONFIG}. Copy it again.")
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{folder / WEIGHTS} is not a readable safetensors file ({error}).") from None
+    sae = ARCHITECTURES[config.architecture][1](config)
+    expected = sae.state_dict()
+    if set(tensors) != set(expected):
+        odd = sorted(set(tensors) ^ set(expected))[0]
+        raise InputError(f"{folder / WEIGHTS}: tensor {odd!r} is {'unknown' if odd in tensors else 'missing'}.")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise InputError(
+                f"{folder / WEIGHTS}: {name} has shape {tuple(tensor.shape)}, "
+                f"but its config says {tuple(expected[name].shape)}."
+            )
+        tensors[name] = tensor.to(expected[name].dtype)
+    sae.load_state_dict(tensors)
+    return sae.eval()

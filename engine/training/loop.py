@@ -1,0 +1,248 @@
+"""The training loop: every SAE of a run sees the same shuffled batches, in one pass over the store."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.errors import InputError
+from engine.files import atomic_path, read_json, write_json
+from engine.metrics.reconstruction import ReconstructionSums
+from engine.progress import Progress, Silent
+from engine.sae import SAEConfig
+from engine.training.checkpoint import (
+    drop_checkpoints,
+    refuse_other_settings,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from engine.training.config import TrainConfig
+from engine.training.trainee import Trainee
+
+if TYPE_CHECKING:
+    from engine.activations import ActivationStore
+
+RUN, LOG = "run.json", "training.parquet"
+
+# Settings that say when to write something down; two trainings that differ in them give the same SAE.
+_CADENCE = ("checkpoint_minutes",)
+
+
+def train(
+    configs: Sequence[SAEConfig],
+    store: ActivationStore,
+    out: Path,
+    options: TrainConfig | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Train one SAE for each of ``configs`` on the store's ``train`` split (on everything when there are no splits).
+
+    A training that was stopped goes on from its last checkpoint and ends with bit for bit the same weights, on the same
+    machine with the same number of threads; one that is finished is left alone.
+
+    Returns
+    -------
+    list of Path
+        One folder for each config: ``out`` itself for a single one, else ``out/NAME`` with the architecture for a name.
+        Each holds ``config.json``, ``weights.safetensors``, ``training.parquet`` and ``run.json``.
+
+    Raises
+    ------
+    InputError
+        If the store has another width than the configs, or ``out`` holds a training with other settings.
+    AtomscopeError
+        If the loss diverges or the disk is full.
+    """
+    options, progress, out = options or TrainConfig(), progress or Silent(), Path(out)
+    for config in configs:
+        if config.d_model != store.d_model:
+            raise InputError(f"The store has activations of width {store.d_model}, the SAE wants {config.d_model}.")
+    names = run_names(configs)
+    folders = [out if len(configs) == 1 else out / name for name in names]
+    fingerprint = _fingerprint(configs, names, options, store)
+    if _finished(out, folders, fingerprint):
+        return folders
+
+    device = pick_device(options.device)
+    rows = store.rows("train")
+    rows = rows if len(rows) else store.rows()
+    available = len(rows) * store.n_positions
+    total = options.total_tokens(available)
+    total_steps = -(-total // options.batch_tokens)
+    trainees = [Trainee.make(name, config, options, device) for name, config in zip(names, configs, strict=True)]
+    position = restore_checkpoint(out, fingerprint, trainees)
+    if position is None:
+        _initialise(trainees, store, rows, options, device)
+        position = {"step": 0, "tokens": 0, "epoch": 0, "batch": 0}
+    held_out = _validation_tokens(store, options, device)
+
+    progress.start("train", total, "tokens")
+    progress.advance(position["tokens"])
+    saved = logged = time.monotonic()
+    logged_tokens = position["tokens"]
+    for x, place in _batches(store, rows, options, total, position):
+        x = x.to(device)
+        lr = options.learning_rate(place["step"] - 1, total_steps)
+        for trainee in trainees:
+            trainee.step(x, lr, options.grad_clip)
+        step, tokens, done = place["step"], place["tokens"], place["tokens"] >= total
+        if step % options.log_every == 0 or done:
+            now = time.monotonic()
+            speed = (tokens - logged_tokens) / max(now - logged, 1e-9)
+            logged, logged_tokens = now, tokens
+            for trainee in trainees:
+                trainee.record(step, tokens, lr, speed, options.dead_window)
+        if held_out is not None and (step % options.validate_every == 0 or done):
+            for trainee in trainees:
+                _validate(trainee, held_out)
+        progress.advance(len(x), "  |  ".join(trainee.note() for trainee in trainees))
+        if not done and time.monotonic() - saved > 60 * options.checkpoint_minutes:
+            save_checkpoint(out, fingerprint, place, trainees)
+            saved = time.monotonic()
+    progress.finish()
+
+    for trainee, folder in zip(trainees, folders, strict=True):
+        _write(trainee, folder, options, store, fingerprint)
+    drop_checkpoints(out)
+    return folders
+
+
+def run_names(configs: Sequence[SAEConfig]) -> list[str]:
+    """A folder name for each config: its architecture, numbered from the second of a kind on."""
+    seen: Counter[str] = Counter()
+    names = []
+    for config in configs:
+        seen[config.architecture] += 1
+        count = seen[config.architecture]
+        names.append(config.architecture if count == 1 else f"{config.architecture}-{count}")
+    return names
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device called ``name``; ``auto`` is CUDA where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Unknown device {name!r}: use auto, cpu, cuda or cuda:N.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"Unknown device {name!r}: use auto, cpu, cuda or cuda:N.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"There is no {name} on this machine: use --device cpu.")
+    return device
+
+
+def _batches(
+    store: ActivationStore, rows: NDArray[np.int64], options: TrainConfig, total: int, position: dict[str, int]
+) -> Iterator[tuple[Tensor, dict[str, int]]]:
+    """Shuffled batches from ``position`` on until ``total`` tokens are seen, each with the position after it."""
+    position = dict(position)
+    while position["tokens"] < total:
+        batches = store.batches(
+            options.batch_tokens,
+            rows=rows,
+            shuffle=True,
+            seed=options.seed,
+            epoch=position["epoch"],
+            start=position["batch"],
+        )
+        for batch in batches:
+            position = position | {
+                "step": position["step"] + 1,
+                "tokens": position["tokens"] + len(batch.x),
+                "batch": position["batch"] + 1,
+            }
+            yield batch.x, position
+            if position["tokens"] >= total:
+                return
+        position = position | {"epoch": position["epoch"] + 1, "batch": 0}
+
+
+def _initialise(
+    trainees: list[Trainee], store: ActivationStore, rows: NDArray[np.int64], options: TrainConfig, device: torch.device
+) -> None:
+    """Let every SAE measure its input normalisation and starting point on the same sample of training tokens."""
+    parts, have = [], 0
+    # Another seed than the training order's, so that the sample is not simply the first batches.
+    for batch in store.batches(options.batch_tokens, rows=rows, shuffle=True, seed=options.seed + 1):
+        parts.append(batch.x)
+        have += len(batch.x)
+        if have >= options.init_tokens:
+            break
+    if not parts:
+        raise InputError("The activation store is empty: extract activations first.")
+    sample = torch.cat(parts)[: options.init_tokens].to(device)
+    for trainee in trainees:
+        trainee.sae.initialise(sample, torch.Generator().manual_seed(options.seed))
+
+
+def _validation_tokens(store: ActivationStore, options: TrainConfig, device: torch.device) -> Tensor | None:
+    """A fixed sample of tokens of the validation split, or None when the store has none."""
+    rows = store.rows("validation")
+    if not len(rows) or options.validation_tokens < 2:
+        return None
+    tokens = min(options.validation_tokens, len(rows) * store.n_positions)
+    batch = next(iter(store.batches(tokens, rows=rows, shuffle=True, seed=options.seed)))
+    return batch.x.to(device)
+
+
+@torch.no_grad()
+def _validate(trainee: Trainee, tokens: Tensor) -> None:
+    """Put the held-out NMSE into the newest row of the log."""
+    trainee.sae.eval()
+    sums = ReconstructionSums(tokens.shape[1])
+    for x in tokens.split(4096):
+        sums.add(x, trainee.sae(x).x_hat)
+    trainee.sae.train()
+    if trainee.log:
+        trainee.log[-1]["validation_nmse"] = sums.fvu
+
+
+def _fingerprint(
+    configs: Sequence[SAEConfig], names: list[str], options: TrainConfig, store: ActivationStore
+) -> dict[str, Any]:
+    """Everything that decides the result: two runs with the same one give the same SAEs."""
+    training = {key: value for key, value in options.to_dict().items() if key not in _CADENCE}
+    saes = {name: config.to_dict() for name, config in zip(names, configs, strict=True)}
+    return {"training": training, "activations": store.hash, "saes": list(saes)} | saes
+
+
+def _finished(out: Path, folders: list[Path], fingerprint: dict[str, Any]) -> bool:
+    """Whether this very training is already finished; refuses a folder that holds another one."""
+    present = [folder for folder in folders if (folder / RUN).is_file()]
+    for folder in present:
+        refuse_other_settings(out, read_json(folder / RUN)["fingerprint"], fingerprint, "a finished")
+    return len(present) == len(folders)
+
+
+def _write(
+    trainee: Trainee, folder: Path, options: TrainConfig, store: ActivationStore, fingerprint: dict[str, Any]
+) -> None:
+    """Write one run folder; ``run.json`` comes last and marks it whole."""
+    trainee.sae.save(folder, options.dtype)
+    with atomic_path(folder / LOG) as temporary:
+        pd.DataFrame(trainee.log).astype({"step": "int64", "tokens": "int64"}).to_parquet(temporary, index=False)
+    write_json(
+        folder / RUN,
+        {
+            "sae": trainee.sae.config.to_dict(),
+            "training": options.to_dict(),
+            "activations": {"hash": store.hash, "dtype": store.dtype, "tokens": store.n_tokens},
+            "corpus": store.corpus,
+            "backbone": store.backbone,
+            "threads": torch.get_num_threads(),
+            "packages": {name: version(name) for name in ("torch", "numpy", "safetensors", "atomscope")},
+            "fingerprint": fingerprint,
+        },
+    )

@@ -1,0 +1,127 @@
+"""One SAE in training: its parameters, its optimiser and its log."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.errors import AtomscopeError
+from engine.sae import SAEConfig, SparseAutoencoder, build_sae
+from engine.training.config import TrainConfig
+
+
+@dataclass
+class Trainee:
+    """One SAE in training.
+
+    Attributes
+    ----------
+    name : str
+        Folder name inside the run and word in progress notes.
+    log : list of dict
+        Rows of ``training.parquet``.
+    """
+
+    name: str
+    sae: SparseAutoencoder
+    optimiser: torch.optim.Adam
+    log: list[dict[str, float]] = field(default_factory=list)
+    _sums: Tensor | None = None
+
+    @classmethod
+    def make(cls, name: str, config: SAEConfig, options: TrainConfig, device: torch.device) -> Trainee:
+        """A fresh SAE on ``device`` with its own Adam."""
+        sae = build_sae(config, options.seed).to(device).train()
+        optimiser = torch.optim.Adam(sae.parameters(), lr=options.lr, betas=options.betas, fused=True)
+        return cls(name, sae, optimiser)
+
+    def step(self, x: Tensor, lr: float, grad_clip: float) -> None:
+        """One step of gradient descent on the tokens ``x`` [N, d]."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        output = self.sae(x)
+        loss = torch.stack(list(output.losses.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.sae.before_step()
+        if grad_clip:
+            torch.nn.utils.clip_grad_norm_(self.sae.parameters(), grad_clip)
+        self.optimiser.step()
+        self.sae.after_step()
+        with torch.no_grad():  # sums stay on the device until the log wants them: no synchronisation inside a step
+            error = (output.x_hat - x).square().sum()
+            variance = (x - x.mean(0)).square().sum()
+            count = torch.tensor([1.0, len(x), output.codes.nnz], device=x.device)
+            sums = torch.cat([count, torch.stack([loss.detach(), error, variance])]).double()
+            self._sums = sums if self._sums is None else self._sums + sums
+
+    def record(self, step: int, tokens: int, lr: float, speed: float, dead_window: int) -> dict[str, float]:
+        """Close the row of the log that covers the steps since the last one, and return it.
+
+        Raises
+        ------
+        AtomscopeError
+            If the loss is no longer a number.
+        """
+        assert self._sums is not None
+        steps, seen, active, loss, error, variance = self._sums.tolist()
+        self._sums = None
+        if not math.isfinite(loss):
+            raise AtomscopeError(
+                f"Training {self.name} diverged at step {step}: the loss is {loss}. Train again with a lower --lr."
+            )
+        row = {
+            "step": step,
+            "tokens": tokens,
+            "loss": loss / steps,
+            "nmse": error / variance if variance > 0 else math.nan,
+            "l0": active / seen,
+            "dead": float((self.sae.tokens_since_fired >= min(dead_window, tokens)).float().mean().item()),
+            "lr": lr,
+            "tokens_per_second": speed,
+            "validation_nmse": math.nan,
+        }
+        self.log.append(row)
+        return row
+
+    def note(self) -> str:
+        """The last row of the log as a short live note."""
+        if not self.log:
+            return ""
+        row = self.log[-1]
+        return f"{self.name}: loss {row['loss']:.4g} NMSE {row['nmse']:.4f} L0 {row['l0']:.1f} dead {row['dead']:.1%}"
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that training on needs: tensors, and JSON-ready values."""
+        tensors = {f"sae.{name}": tensor for name, tensor in self._tensors().items()}
+        for name, parameter in self.sae.named_parameters():
+            for key, value in self.optimiser.state[parameter].items():
+                tensors[f"adam.{key}.{name}"] = value
+        if self._sums is not None:
+            tensors["sums"] = self._sums
+        # Copies: safetensors refuses tensors that share memory, and the CPU ones go on changing.
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, {"log": _plain(self.log)}
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Take up the state that ``state`` gave."""
+        for name, tensor in self._tensors().items():
+            tensor.copy_(tensors[f"sae.{name}"])
+        for name, parameter in self.sae.named_parameters():
+            keys = [key for key in tensors if key.startswith("adam.") and key.split(".", 2)[2] == name]
+            self.optimiser.state[parameter] = {key.split(".", 2)[1]: tensors[key].to(parameter.device) for key in keys}
+        self._sums = tensors["sums"].to(next(self.sae.parameters()).device) if "sums" in tensors else None
+        self.log = [{key: math.nan if value is None else value for key, value in row.items()} for row in values["log"]]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Parameters and all buffers, the unsaved ones too: a gate's count must survive a restart."""
+        return dict(self.sae.named_parameters()) | dict(self.sae.named_buffers())
+
+
+def _plain(log: list[dict[str, float]]) -> list[dict[str, float | None]]:
+    """Rows with None for NaN, which JSON does not know."""
+    return [{key: None if math.isnan(value) else value for key, value in row.items()} for row in log]

@@ -1,0 +1,279 @@
+"""What every architecture promises, tested on every architecture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import InputError
+from engine.sae import (
+    ARCHITECTURES,
+    SAEConfig,
+    SparsemaxConfig,
+    SparsemaxSAE,
+    TopKConfig,
+    build_sae,
+    load_sae,
+    parse_config,
+)
+
+D, M, N = 24, 96, 50
+
+CONFIGS: list[SAEConfig] = [
+    SparsemaxConfig(d_model=D, n_atoms=M),
+    SparsemaxConfig(d_model=D, n_atoms=M, values="probability", learn_scale=True),
+    SparsemaxConfig(d_model=D, n_atoms=M, normalise="centre", scale=8.0, init="data", loss="nmse"),
+    SparsemaxConfig(d_model=D, n_atoms=M, values="probability", normalise="standardise", init="data", scale=8.0),
+    SparsemaxConfig(d_model=D, n_atoms=M, gate="frequency", gate_above=0.2),
+    TopKConfig(d_model=D, n_atoms=M, k=7),
+    TopKConfig(d_model=D, n_atoms=M, k=7, normalise="centre", dead_after=10, loss="published"),
+]
+
+
+def tokens(n: int = N, seed: int = 0) -> torch.Tensor:
+    """Tokens with a large common mean and one outlier dimension, as a CLIP residual stream has."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, D, generator=generator)
+    x[:, 3] *= 20
+    return x + 5
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda c: "-".join(str(v) for v in list(c.to_dict().values())[:6]))
+def sae(request: pytest.FixtureRequest):
+    sae = build_sae(request.param, seed=1)
+    sae.initialise(tokens(300, seed=9), torch.Generator().manual_seed(2))
+    return sae
+
+
+def test_every_architecture_is_tested() -> None:
+    assert {config.architecture for config in CONFIGS} == set(ARCHITECTURES)
+
+
+def test_forward_is_encode_then_decode(sae) -> None:
+    x = tokens()
+    sae.eval()
+    codes = sae.encode(x)
+    output = sae(x)
+    torch.testing.assert_close(output.codes.dense(), codes.dense())
+    torch.testing.assert_close(output.x_hat, sae.decode(codes, sae.norm(x)))
+    assert output.x_hat.shape == (N, D) and codes.n_atoms == M and len(codes) == N
+
+
+def test_codes_are_csr_with_ascending_columns(sae) -> None:
+    codes = sae.eval().encode(tokens())
+    assert codes.crow.dtype == torch.int64 and codes.col.dtype == torch.int32 and codes.val.dtype == torch.float32
+    same_row = codes.row[1:] == codes.row[:-1]
+    assert (codes.col[1:] > codes.col[:-1])[same_row].all()
+
+
+def test_scores_select_the_support(sae) -> None:
+    """Every active atom scores at least as much as every inactive one."""
+    x = tokens()
+    sae.eval()
+    scores = sae.scores(x)
+    active = torch.zeros(N, M, dtype=torch.bool)
+    codes = sae.encode(x)
+    active[codes.row, codes.col.long()] = True
+    worst_active = scores.masked_fill(~active, torch.inf).amin(1)
+    best_inactive = scores.masked_fill(active, -torch.inf).amax(1)
+    assert (worst_active >= best_inactive - 1e-5).all()
+
+
+def test_threshold_parts_active_from_inactive(sae) -> None:
+    x = tokens()
+    codes, tau = sae.eval().encode_with_threshold(x)
+    if tau is None:
+        assert not isinstance(sae, SparsemaxSAE)
+        return
+    scores = sae.scores(x)
+    margin = 1e-4 * scores[torch.isfinite(scores)].abs().max()
+    active = torch.zeros(N, M, dtype=torch.bool)
+    active[codes.row, codes.col.long()] = True
+    assert (scores > tau[:, None] - margin)[active].all()
+    assert (scores < tau[:, None] + margin)[~active].all()
+
+
+def test_directions_are_what_one_more_unit_of_code_adds(sae) -> None:
+    x = tokens()
+    sae.eval()
+    codes = sae.encode(x)
+    norm = sae.norm(x)
+    before = sae.decode(codes, norm)
+    raised = type(codes)(codes.crow, codes.col, codes.val.detach().clone(), M)
+    first = int(codes.crow[4])
+    raised.val[first] += 1.0
+    added = (sae.decode(raised, norm) - before)[4]
+    length = 1.0 if norm is None else norm[4]
+    torch.testing.assert_close(added / length, sae.directions()[int(codes.col[first])], rtol=1e-3, atol=1e-3)
+
+
+def test_every_parameter_gets_a_gradient(sae) -> None:
+    sae.train()
+    sae.tokens_since_fired += 11
+    output = sae(tokens())
+    torch.stack(list(output.losses.values())).sum().backward()
+    for name, parameter in sae.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert name == "b_encoder" or parameter.grad.abs().sum() > 0, name
+
+
+def test_training_lowers_the_loss(sae) -> None:
+    x = tokens(400)
+    optimiser = torch.optim.Adam(sae.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(60):
+        loss = torch.stack(list(sae(x).losses.values())).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        sae.before_step()
+        optimiser.step()
+        sae.after_step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_same_seed_same_parameters() -> None:
+    for config in CONFIGS:
+        one, two, other = (build_sae(config, seed) for seed in (3, 3, 4))
+        assert torch.equal(one.atoms, two.atoms) and not torch.equal(one.atoms, other.atoms)
+
+
+def test_wrong_width_is_one_sentence(sae) -> None:
+    with pytest.raises(InputError, match=f"width {D}.*\\({N}, {D + 1}\\)"):
+        sae.encode(torch.zeros(N, D + 1))
+
+
+def test_training_counts_tokens_since_each_atom_fired(sae) -> None:
+    sae.train()
+    output = sae(tokens())
+    fired = torch.zeros(M, dtype=torch.bool)
+    fired[output.codes.col.long()] = True
+    assert (sae.tokens_since_fired[fired] == 0).all() and (sae.tokens_since_fired[~fired] == N).all()
+    before = sae.tokens_since_fired.clone()
+    sae.eval()(tokens())
+    assert torch.equal(sae.tokens_since_fired, before)
+
+
+# -- storage --------------------------------------------------------------------------------------------------------------
+
+
+def test_save_and_load_give_the_same_sae(sae, tmp_path: Path) -> None:
+    sae.train()(tokens())  # a gate has something to save
+    loaded = load_sae(sae.save(tmp_path / "sae"))
+    assert loaded.config == sae.config and not loaded.training
+    assert {path.name for path in (tmp_path / "sae").iterdir()} == {"config.json", "weights.safetensors"}
+    x = tokens()
+    assert torch.equal(loaded(x).x_hat, sae.eval()(x).x_hat)
+
+
+def test_float16_storage_is_half_the_size_and_close(sae, tmp_path: Path) -> None:
+    full, half = sae.save(tmp_path / "full"), sae.save(tmp_path / "half", dtype="float16")
+    assert json.loads((half / "config.json").read_text())["weights"]["dtype"] == "float16"
+    sizes = [(folder / "weights.safetensors").stat().st_size for folder in (full, half)]
+    assert sizes[1] < 0.62 * sizes[0]
+    loaded = load_sae(half)
+    for name, tensor in sae.state_dict().items():
+        kept = loaded.state_dict()[name]
+        assert kept.dtype == tensor.dtype
+        # Half precision keeps 11 bits; below 2^-14 its step is 2^-24. Vectors are stored in full.
+        torch.testing.assert_close(kept, tensor, rtol=2**-11 if tensor.ndim == 2 else 0, atol=2**-25)
+
+
+def test_storage_refuses_what_float16_cannot_hold(sae, tmp_path: Path) -> None:
+    with torch.no_grad():
+        sae.atoms[0, 0] = 1e6
+    with pytest.raises(InputError, match="atoms has values that float16 cannot hold"):
+        sae.save(tmp_path, dtype="float16")
+    with pytest.raises(InputError, match="float32 or float16"):
+        sae.save(tmp_path, dtype="int8")
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, -1])
+def test_truncated_weights_are_refused(sae, tmp_path: Path, kept: int) -> None:
+    path = sae.save(tmp_path) / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"weights\.safetensors is damaged"):
+        load_sae(tmp_path)
+
+
+def test_a_flipped_bit_is_refused(sae, tmp_path: Path) -> None:
+    path = sae.save(tmp_path) / "weights.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match="damaged"):
+        load_sae(tmp_path)
+
+
+def edit(folder: Path, **changes: object) -> None:
+    document = json.loads((folder / "config.json").read_text())
+    document.update(changes)
+    (folder / "config.json").write_text(json.dumps({key: value for key, value in document.items() if value != "GONE"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"colour": "red"}, "unknown setting 'colour'"),
+        ({"architecture": "jumprelu2"}, "unknown SAE architecture 'jumprelu2'"),
+        ({"n_atoms": "GONE"}, "setting 'n_atoms' .* is missing"),
+        ({"n_atoms": M + 1}, "but its config says"),
+        ({"n_atoms": 0}, "n_atoms must be at least 1"),
+        ({"d_model": "wide"}, "d_model must be a number"),
+        ({"d_model": True}, "d_model must be a number"),
+        ({"loss": "l1"}, "loss must be one of published, nmse"),
+        ({"weights": "GONE"}, "is not the config of an SAE"),
+    ],
+)
+def test_wrong_configs_are_one_sentence(sae, tmp_path: Path, changes: dict, sentence: str) -> None:
+    sae.save(tmp_path)
+    edit(tmp_path, **changes)
+    with pytest.raises(InputError, match=sentence) as caught:
+        load_sae(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_an_sae_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no SAE"):
+        load_sae(tmp_path / "nowhere")
+
+
+def test_config_that_is_not_json_is_refused(sae, tmp_path: Path) -> None:
+    sae.save(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        load_sae(tmp_path)
+
+
+# -- the command line's way of writing a config ----------------------------------------------------------------------------
+
+
+def test_parse_config_reads_settings_and_defaults() -> None:
+    config = parse_config("topk:k=12,aux_weight=0.5", D, M, scale=4.0, loss="published")
+    assert config == TopKConfig(d_model=D, n_atoms=M, k=12, aux_weight=0.5, loss="published")
+    config = parse_config("sparsemax:scale=16,gate=none,learn_scale=true", D, M, scale=4.0)
+    assert config == SparsemaxConfig(d_model=D, n_atoms=M, scale=16.0, learn_scale=True)
+    assert parse_config("sparsemax", D, M) == SparsemaxConfig(d_model=D, n_atoms=M)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("relu2", "unknown SAE architecture 'relu2'"),
+        ("topk:kk=3", "unknown setting 'kk'"),
+        ("topk:3", "key=value"),
+        ("topk:k=many", "k must be a number"),
+        ("topk:k=0", "k must lie in 1"),
+        (f"topk:k={M + 1}", "k must lie in 1"),
+        ("sparsemax:scale=-1", "scale must be positive"),
+        ("sparsemax:scale=nan", "scale must be positive"),
+        ("sparsemax:values=dense", "values must be one of score, probability"),
+        ("sparsemax:gate_above=2", "gate_above must lie"),
+    ],
+)
+def test_parse_config_refuses_in_one_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        parse_config(text, D, M)
