@@ -140,7 +140,7 @@ class _SelectedScores(torch.autograd.Function):
         grad_q = gather_sum(crow, col, on_support, atoms).to(q.dtype) if needs_q else None
         grad_atoms = grad_bias = None
         if needs_atoms or needs_bias:
-            by_atom, _ = transposed(codes)
+            by_atom = transposed(codes)
             if needs_atoms:
                 grad_atoms = gather_sum(by_atom.crow, by_atom.col, by_atom.val, q).to(atoms.dtype)
             if needs_bias:

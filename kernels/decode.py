@@ -53,7 +53,7 @@ def gather_sum(crow: Tensor, col: Tensor, val: Tensor, table: Tensor) -> Tensor:
 def gather_dots(codes: SparseCodes, left: Tensor, table: Tensor) -> Tensor:
     """``left[i] . table[col[e]]`` for every entry ``e`` of row ``i``: [nnz]."""
     if table.device.type == "cpu" and table.dtype == left.dtype == torch.float32 and installed("numba"):
-        from kernels.numba_rows import gathered_dots
+        from kernels.numba_sparse import gathered_dots
 
         return gathered_dots(codes.crow, codes.col, left, table)
     row, col = codes.row, codes.col.long()
@@ -65,15 +65,20 @@ def gather_dots(codes: SparseCodes, left: Tensor, table: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def transposed(codes: SparseCodes) -> tuple[SparseCodes, Tensor]:
-    """The codes by atom (rows are atoms, columns are rows) and, for each of their entries, where it came from.
+def transposed(codes: SparseCodes) -> SparseCodes:
+    """The codes by atom: rows are atoms, columns are the rows that hold them, ascending.
 
-    A stable sort: inside an atom the rows ascend, so sums over them have one order.
+    A stable sort, so the sums over an atom's entries have one order.
     """
+    if codes.col.device.type == "cpu" and installed("numba"):
+        from kernels.numba_sparse import by_column
+
+        starts, row, source = by_column(codes.crow, codes.col, codes.n_atoms)
+        return SparseCodes(starts, row, codes.val[source], len(codes))
     by_atom, source = torch.sort(codes.col, stable=True)
     atoms = torch.arange(codes.n_atoms + 1, device=codes.col.device, dtype=codes.col.dtype)
     starts = torch.searchsorted(by_atom, atoms)
-    return SparseCodes(starts, codes.row[source].int(), codes.val[source], len(codes)), source
+    return SparseCodes(starts, codes.row[source].int(), codes.val[source], len(codes))
 
 
 def _dense_gather_sum(codes: SparseCodes, table: Tensor) -> Tensor:
@@ -102,6 +107,6 @@ class _Decode(torch.autograd.Function):
         grad_val = gather_dots(codes, grad, table).to(val.dtype) if ctx.needs_input_grad[0] else None
         grad_table = None
         if ctx.needs_input_grad[1]:
-            by_atom, _ = transposed(codes)
+            by_atom = transposed(codes)
             grad_table = gather_sum(by_atom.crow, by_atom.col, by_atom.val, grad).to(table.dtype)
         return grad_val, grad_table, None, None

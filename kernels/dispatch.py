@@ -7,17 +7,14 @@ GPU the Triton kernels; float64 goes to the reference, the only backend that com
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import torch
 
 Backend = Literal["auto", "reference", "torch", "numba", "triton"]
 Chosen = Literal["reference", "torch", "numba", "triton"]
-T = TypeVar("T")
 
 
 def choose_backend(backend: Backend, device: torch.device, dtype: torch.dtype) -> Chosen:
@@ -51,25 +48,3 @@ def choose_backend(backend: Backend, device: torch.device, dtype: torch.dtype) -
 def installed(package: str) -> bool:
     """Whether ``package`` can be imported, found out without importing it."""
     return find_spec(package) is not None
-
-
-# One pool a process: a forked child inherits the object without its threads, and waiting on it would never end.
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
-
-
-def over_rows(function: Callable[[int, int], T], n_rows: int, smallest: int = 32) -> list[T]:
-    """``function(start, stop)`` over consecutive row ranges, on as many threads as torch uses; results in order.
-
-    For compiled functions that release the GIL. Plain threads rather than numba's own parallel loops: those abort the
-    whole process when two threads enter them at once, and a dashboard has many threads.
-    """
-    threads = torch.get_num_threads()
-    # Four ranges a thread: rows differ in cost, and a thread that is early takes the next range.
-    step = max(smallest, -(-n_rows // (4 * threads)))
-    ranges = [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
-    if threads == 1 or len(ranges) <= 1:
-        return [function(start, stop) for start, stop in ranges]
-    key = (os.getpid(), threads)
-    if key not in _pools:
-        _pools[key] = ThreadPoolExecutor(threads, thread_name_prefix="kernels")
-    return list(_pools[key].map(lambda bounds: function(*bounds), ranges))

@@ -15,34 +15,18 @@ Cost: N M float reads from memory, the same again from cache, N (G + candidates)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from kernels.dispatch import over_rows
+from kernels.compiled import compiled, over_rows
 from kernels.support import Support, explain_bad_row
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _BLOCK = 64  # candidates are looked for 64 scores at a time: four AVX-512 registers
 _GROUP = 32  # members of a group; measured best for supports of 20 to 600 at M = 4k to 64k
 _FEWEST_GROUPS = 256  # below this a support of ordinary size would outnumber the groups and weaken the bound
-
-
-def compiled(fastmath: set[str] | bool = False) -> Callable[[F], F]:
-    """``numba.njit`` that releases the GIL and caches on disk where a folder for the cache can be written."""
-
-    def decorate(function: F) -> F:
-        try:
-            return njit(nogil=True, fastmath=fastmath, cache=True)(function)
-        except RuntimeError:  # numba found no writable place for its cache: compile in every process
-            return njit(nogil=True, fastmath=fastmath)(function)
-
-    return decorate
 
 
 def support(scores: Tensor) -> Support:
@@ -85,7 +69,7 @@ def group_maxima(row: Any, maxima: Any) -> None:
 
 
 @compiled(fastmath={"reassoc", "nsz", "nnan"})  # the maxima hold no NaN, and a lower bound may be rounded any way
-def _bound(maxima: Any) -> tuple[float, float]:
+def _bound(maxima: Any) -> Any:
     """The largest score and the sparsemax threshold of the group maxima, the latter relative to the former."""
     top = np.float32(-np.inf)
     for j in range(maxima.shape[0]):
@@ -216,23 +200,3 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
 def _grown(old: Any, used: int, new: Any) -> Any:
     new[:used] = old[:used]
     return new
-
-
-@compiled(fastmath={"reassoc", "contract", "nsz"})
-def _dot_rows(crow: Any, col: Any, left: Any, table: Any, out: Any, start: int, stop: int) -> None:
-    for i in range(start, stop):
-        row = left[i]
-        for entry in range(crow[i], crow[i + 1]):
-            other = table[col[entry]]
-            total = np.float32(0.0)
-            for j in range(row.shape[0]):
-                total += row[j] * other[j]
-            out[entry] = total
-
-
-def gathered_dots(crow: Tensor, col: Tensor, left: Tensor, table: Tensor) -> Tensor:
-    """``left[i] . table[col[e]]`` for every entry ``e`` of row ``i``: float32 [nnz]. Three times aten's gather."""
-    out = torch.empty(col.numel())
-    arrays = [tensor.contiguous().numpy() for tensor in (crow, col, left, table)]
-    over_rows(lambda start, stop: _dot_rows(*arrays, out.numpy(), start, stop), len(crow) - 1)
-    return out

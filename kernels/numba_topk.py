@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.dispatch import over_rows
-from kernels.numba_rows import compiled, gather_above, group_maxima, n_groups
+from kernels.compiled import compiled, over_rows
+from kernels.numba_rows import gather_above, group_maxima, n_groups
 from kernels.support import Support
 
 _HALVINGS = 12  # steps of the search for a bound; each halves the spread of the maxima it lies in

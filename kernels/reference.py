@@ -19,8 +19,8 @@ def support(scores: Tensor) -> Support:
     top = z.amax(dim=1, keepdim=True) if n_rows else z.new_zeros(0, 1)
     bad = (~top.isfinite()).any(dim=1).nonzero()
     if bad.numel():
-        row = int(bad[0])
-        raise explain_bad_row(row, scores[row])
+        first = int(bad[0])
+        raise explain_bad_row(first, scores[first])
     shifted = z - top
     ordered = shifted.sort(dim=1, descending=True).values
     rank = torch.arange(1, n_atoms + 1, dtype=torch.float64, device=z.device)

@@ -69,7 +69,8 @@ class _SparsemaxCodes(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        codes = SparseCodes(*ctx.saved_tensors, grads[2], ctx.n_atoms)
+        crow, col = ctx.saved_tensors
+        codes = SparseCodes(crow, col, grads[2], ctx.n_atoms)
         row = codes.row
         on_support = through_support(grads[2], codes.crow, row, ctx.values)
         grad = grads[2].new_zeros(len(codes), codes.n_atoms)

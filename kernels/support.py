@@ -10,13 +10,14 @@ Every backend returns the exact support: a row is never returned on a guess that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from importlib import import_module
+from typing import Any, Literal, assert_never
 
 import torch
 from torch import Tensor
 
 from kernels.codes import SparseCodes
-from kernels.dispatch import Backend, choose_backend
+from kernels.dispatch import Backend, Chosen, choose_backend
 
 Values = Literal["score", "probability"]
 
@@ -80,18 +81,19 @@ def sparsemax_support(scores: Tensor, backend: Backend = "auto") -> Support:
     chosen = choose_backend(backend, scores.device, scores.dtype)
     if chosen != "reference" and scores.dtype != torch.float32:
         scores = scores.float()
-    # Imported here: numba and triton cost a second to import, and only the one in use should be paid for.
-    if chosen == "reference":
-        from kernels.reference import support
-    elif chosen == "torch":
-        from kernels.torch_rows import support
-    elif chosen == "numba":
-        from kernels.numba_rows import support
-    elif chosen == "triton":
-        from kernels.gpu.support import support
-    else:
-        assert_never(chosen)
-    return support(scores)
+    support: Support = _backend_module(chosen).support(scores)
+    return support
+
+
+def _backend_module(chosen: Chosen) -> Any:
+    """The module of a backend. Numba and Triton cost a second to import: only the one in use is paid for."""
+    homes: dict[Chosen, str] = {
+        "reference": "kernels.reference",
+        "torch": "kernels.torch_rows",
+        "numba": "kernels.numba_rows",
+        "triton": "kernels.gpu.support",
+    }
+    return import_module(homes[chosen])
 
 
 def check_scores(scores: Tensor) -> None:

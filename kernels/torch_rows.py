@@ -37,8 +37,8 @@ def _chunk(scores: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor, Tens
     top = maxima.amax(dim=1).double() if n_rows else scores.new_zeros(0, dtype=torch.float64)
     bad = (~top.isfinite()).nonzero()
     if bad.numel():
-        row = int(bad[0])
-        raise explain_bad_row(first_row + row, scores[row])
+        first = int(bad[0])
+        raise explain_bad_row(first_row + first, scores[first])
 
     # Group maxima first: they give the bound, and they say where candidates can be.
     row, group = (maxima.double() > (top - 1)[:, None]).nonzero(as_tuple=True)
