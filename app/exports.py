@@ -1,0 +1,61 @@
+"""What a person takes away: tables and provenance of an atom, as bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from engine.atlas import Atlas
+
+# A spreadsheet runs a cell that begins with one of these; captions come from strangers.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def exemplars_csv(atlas: Atlas, atom: int) -> bytes:
+    """The exemplars of an atom with their items: CSV, UTF-8."""
+    rows = atlas.exemplars(atom).drop(columns=["heat_positions", "heat_values"])
+    items = atlas.items.loc[rows["item"], ["id", "label", "caption", "split", "source", "license", "credit"]]
+    table = rows.reset_index(drop=True).join(items.reset_index(drop=True))
+    table.insert(0, "atom", atom)
+    return to_csv(table)
+
+
+def to_csv(table: pd.DataFrame) -> bytes:
+    """A table as CSV, UTF-8, with text cells that cannot be run as spreadsheet formulas."""
+    safe = table.copy()
+    for column in safe.columns[[not np.issubdtype(kind, np.number) for kind in map(_numpy_kind, safe.dtypes)]]:
+        safe[column] = ["'" + v if isinstance(v, str) and v.startswith(_FORMULA) else v for v in safe[column]]
+    return str(safe.to_csv(index=False)).encode()
+
+
+def _numpy_kind(kind: Any) -> Any:
+    return kind if isinstance(kind, np.dtype) else np.dtype(object)
+
+
+def provenance(atlas: Atlas, atom: int) -> bytes:
+    """Where the figures of an atom come from: atlas, model, corpus, SAE, packages, and the atom's own row. JSON."""
+    row = {name: _plain(value) for name, value in atlas.atoms.iloc[atom].items()}
+    kept = ("title", "created", "format", "counts", "backbone", "corpus", "activations", "sae", "packages", "layout")
+    document = {"atlas": {"key": atlas.key} | {k: atlas.meta[k] for k in kept if k in atlas.meta}}
+    document["atom"] = {"atom": atom} | row
+    document["columns"] = (atlas.meta.get("columns") or {}).get("atoms.parquet", {})
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def support_json(atlas: Atlas, item: int) -> bytes:
+    """Support size of every position of an item: a JSON list of numbers."""
+    return json.dumps(atlas.support[item].tolist(), separators=(",", ":")).encode()
+
+
+def _plain(value: Any) -> Any:
+    """A cell as JSON can hold it (NaN is null)."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,115 @@
+"""The atlases this server shows: opened once, shared by the pages and the image routes of the process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.errors import AtomscopeError
+from engine.paths import DEMO_ATLAS
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+T = TypeVar("T")
+
+# How `atomscope serve` tells the server process (and `streamlit run app/server.py`) what to show.
+VARIABLE = "ATOMSCOPE_ATLASES"
+
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One folder the server was asked to show: an open atlas, or one sentence that says why it cannot be opened."""
+
+    path: Path
+    atlas: Atlas | None
+    problem: str = ""
+
+
+def atlas_paths() -> list[Path]:
+    """The folders to show, in the order given; the demo atlas when none was named."""
+    named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    return named or [DEMO_ATLAS]
+
+
+def entries() -> tuple[Entry, ...]:
+    """Every folder that was named, opened. Two folders of the same content are shown once."""
+    return _entries(tuple(atlas_paths()))
+
+
+@lru_cache(maxsize=4)
+def _entries(paths: tuple[Path, ...]) -> tuple[Entry, ...]:
+    from engine.atlas import Atlas
+
+    opened: list[Entry] = []
+    keys: set[str] = set()
+    with _LOCK:
+        for path in paths:
+            try:
+                atlas = Atlas.open(path)
+            except AtomscopeError as error:
+                opened.append(Entry(path, None, str(error)))
+                continue
+            if atlas.key not in keys:
+                keys.add(atlas.key)
+                opened.append(Entry(path, atlas))
+    return tuple(opened)
+
+
+def atlases() -> dict[str, Atlas]:
+    """Key -> atlas, for those that opened."""
+    return {entry.atlas.key: entry.atlas for entry in entries() if entry.atlas is not None}
+
+
+def find(key: str) -> Atlas | None:
+    """The open atlas with this key, or None."""
+    return atlases().get(key)
+
+
+class Derived:
+    """Arrays derived from an atlas, computed at most once and shared read-only by every session.
+
+    ``st.cache_data`` would copy them for each reader and ``st.cache_resource`` cannot be used by the image routes.
+    """
+
+    def __init__(self, max_entries: int = 64) -> None:
+        self._values: dict[Hashable, object] = {}
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._max = max_entries
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value under ``key``, made by ``make`` the first time; the oldest entry goes when there are too many."""
+        with _LOCK:
+            if key in self._values:
+                return self._values[key]  # type: ignore[return-value]
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            with _LOCK:
+                if key in self._values:
+                    return self._values[key]  # type: ignore[return-value]
+            value = make()
+            with _LOCK:
+                self._values[key] = value
+                while len(self._values) > self._max:
+                    oldest = next(iter(self._values))
+                    del self._values[oldest]
+                    self._locks.pop(oldest, None)
+            return value
+
+
+derived = Derived()
+
+
+def forget() -> None:
+    """Close everything: the next reader opens the folders again (tests, and an atlas rebuilt in place)."""
+    _entries.cache_clear()
+    with _LOCK:
+        derived._values.clear()
+        derived._locks.clear()

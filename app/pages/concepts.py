@@ -1,0 +1,188 @@
+"""Concepts: one atom at a time. What makes it fire most, what makes it fire weakly, how often, and what is near it."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app import search, state, ui
+from app.pages import concept_view
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+STATUSES = ("live", "rare", "dense", "dead")
+COUNTS = (8, 12, 16, 24)
+HEATS = {"atom": "Per atom", "picture": "Per picture", "off": "Off"}
+
+
+def page() -> None:
+    """The page."""
+    ui.page_title(
+        "Concepts",
+        "One atom at a time. The left arrow and the right arrow step through the dictionary; point at a picture to see "
+        "it without the heat map, at an underlined word for its definition.",
+    )
+    ui.onboarding(
+        "concepts",
+        "How to read a concept",
+        (
+            "Each picture is one on which the atom fires; the glow marks the patches where, the white frame the patch "
+            "where most.",
+            "Do not trust the best examples alone: the weaker firings beside them show whether the concept holds. "
+            "Warnings name atoms whose examples are nearly the same picture, or that fire almost everywhere.",
+        ),
+    )
+    _concept()
+
+
+@st.fragment
+def _concept() -> None:
+    atlas = state.atlas()
+    sequence = search.order(atlas, *_order())
+    first = int(sequence.atoms[0]) if len(sequence.atoms) else 0
+    atom = state.integer("atom", 0, atlas.n_atoms - 1, default=first, what="atom")
+    assert atom is not None  # there is a default
+    _toolbar(atlas, sequence, atom)
+    ui.show_notices()
+    _results(atlas)
+    options = concept_view.Options(
+        top=st.session_state["concepts_n"],
+        heat=st.session_state["concepts_heat"],
+        outline=st.session_state["concepts_peak"],
+    )
+    nearby = [search.step(sequence, atom, by) for by in (1, -1)]
+    ui.live(
+        concept_view.body(atlas, atom, options),
+        key="concepts_body",
+        on_event=_on_event,
+        prefetch=concept_view.prefetch(atlas, nearby, options),
+    )
+
+
+def _order() -> tuple[str, tuple[str, ...]]:
+    """The order and the statuses asked for; the widgets below keep them in the URL."""
+    by = st.session_state.get("concepts_sort") or st.query_params.get("concepts_sort", "id")
+    shown = st.session_state.get("concepts_show") or st.query_params.get_all("concepts_show")
+    statuses = tuple(status for status in STATUSES if status in shown) or STATUSES[:3]
+    return (by if by in search.ORDERS else "id"), statuses
+
+
+def _toolbar(atlas: Atlas, sequence: search.Order, atom: int) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="concepts_toolbar"):
+        step = partial(_step, sequence, atom)
+        st.button(
+            "Previous",
+            key="concepts_previous",
+            icon=":material/arrow_back:",
+            shortcut="Left",
+            on_click=step,
+            args=(-1,),
+        )
+        st.button(
+            "Next", key="concepts_next", icon=":material/arrow_forward:", shortcut="Right", on_click=step, args=(1,)
+        )
+        st.button(
+            "Random",
+            key="concepts_random",
+            icon=":material/casino:",
+            help="A random live atom",
+            on_click=_random,
+            args=(atlas,),
+        )
+        st.text_input(
+            "Search",
+            key="concepts_q",
+            type="search",
+            placeholder="Atom id, label, or words in captions",
+            label_visibility="collapsed",
+            bind="query-params",
+            on_change=_jump,
+            args=(atlas,),
+            width=290,
+        )
+        st.selectbox(
+            "Order",
+            list(search.ORDERS),
+            key="concepts_sort",
+            format_func=lambda key: search.ORDERS[key][0],
+            label_visibility="collapsed",
+            bind="query-params",
+            width=220,
+        )
+        with st.popover("View", icon=":material/tune:"):
+            _view_options()
+        place = int(sequence.place[atom])
+        where = f"{place + 1:,} of {len(sequence.atoms):,}" if place >= 0 else "outside the filter"
+        st.caption(where, width="content")
+
+
+def _view_options() -> None:
+    st.segmented_control(
+        "Pictures", COUNTS, default=12, key="concepts_n", bind="query-params", required=True, help="Top exemplars shown"
+    )
+    st.segmented_control(
+        "Heat map",
+        list(HEATS),
+        default="atom",
+        key="concepts_heat",
+        format_func=HEATS.__getitem__,
+        bind="query-params",
+        required=True,
+        help="What full colour means: the atom's largest activation anywhere (pictures compare), or the largest in each "
+        "picture (weak firings become visible).",
+    )
+    st.toggle("Frame the strongest patch", True, key="concepts_peak", bind="query-params")
+    st.pills(
+        "Step through",
+        STATUSES,
+        default=list(STATUSES[:3]),
+        selection_mode="multi",
+        key="concepts_show",
+        bind="query-params",
+        help="Which atoms Previous and Next visit.",
+    )
+
+
+def _results(atlas: Atlas) -> None:
+    words = str(st.session_state.get("concepts_q") or "").strip()[:200]
+    if not words:
+        return
+    found = search.find(atlas, words)
+    ui.live(concept_view.results(atlas, words, found), key="concepts_results", on_event=_on_event)
+
+
+def _step(sequence: search.Order, atom: int, by: int) -> None:
+    state.put(atom=search.step(sequence, atom, by))
+
+
+def _random(atlas: Atlas) -> None:
+    live = search.order(atlas, "id", ("live",)).atoms
+    if len(live):
+        state.put(atom=int(random.choice(live)))
+    else:
+        state.notice("This atlas has no live atom.")
+
+
+def _jump(atlas: Atlas) -> None:
+    """A number in the search box opens that atom; anything else stays a search."""
+    words = str(st.session_state["concepts_q"] or "").strip().removeprefix("#")
+    if words.isascii() and words.isdigit():
+        if len(words) < 12 and int(words) < atlas.n_atoms:
+            state.put(atom=int(words))
+        else:
+            state.notice(f"There is no atom {words[:20]} here (they run from 0 to {atlas.n_atoms - 1:,}).")
+        st.session_state["concepts_q"] = ""
+
+
+def _on_event(event: ui.Event) -> None:
+    atlas = state.atlas()
+    if event.on == "atom" and event.value.isdigit() and int(event.value) < atlas.n_atoms:
+        state.put(atom=int(event.value))
+    elif event.on == "search":
+        st.session_state["concepts_q"] = event.value
+    elif event.on == "item" and event.value.isdigit() and state.has_page("counts"):
+        state.go("counts", item=int(event.value))

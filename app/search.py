@@ -1,0 +1,158 @@
+"""Finding atoms: the order to step through them, and words to look them up by. Pure functions over an atlas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.library import derived
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+# Key in the URL -> (what a person reads, column, largest first). Ties and NaN (dead atoms) fall back to the id.
+ORDERS: dict[str, tuple[str, str | None, bool]] = {
+    "id": ("by id", None, False),
+    "frequent": ("most frequent first", "firing_count", True),
+    "rarest": ("rarest first", "firing_count", False),
+    "monosemantic": ("most monosemantic first", "monosemanticity", True),
+    "one-label": ("lowest label entropy first", "label_entropy", False),
+    "mixed-labels": ("highest label entropy first", "label_entropy", True),
+    "strongest": ("largest activation first", "max_activation", True),
+    "similar": ("least diverse first", "diversity", False),
+}
+
+PREVIEW = 3
+
+
+class Order(NamedTuple):
+    """Atoms in stepping order [K] and the place of every atom in it [M], -1 for atoms left out."""
+
+    atoms: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+def order(atlas: Atlas, by: str, statuses: Sequence[str]) -> Order:
+    """Atoms whose status is among ``statuses``, ordered by a key of :data:`ORDERS`."""
+
+    def compute() -> Order:
+        table = atlas.atoms
+        kept = np.flatnonzero(table["status"].isin(list(statuses)).to_numpy())
+        _, column, largest_first = ORDERS[by]
+        if column is not None:
+            values = table[column].to_numpy(float)[kept]
+            values = -values if largest_first else values
+            kept = kept[np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")]
+        place = np.full(len(table), -1, np.int64)
+        place[kept] = np.arange(len(kept))
+        return Order(kept, place)
+
+    return derived.get((atlas.key, "order", by, tuple(sorted(statuses))), compute)
+
+
+def step(sequence: Order, atom: int, by: int) -> int:
+    """The atom ``by`` places further in the order, round the ends; from an atom outside it, the first or the last."""
+    if len(sequence.atoms) == 0:
+        return atom
+    place = int(sequence.place[atom])
+    if place < 0:
+        return int(sequence.atoms[0 if by > 0 else -1])
+    return int(sequence.atoms[(place + by) % len(sequence.atoms)])
+
+
+def top_items(atlas: Atlas) -> NDArray[np.int32]:
+    """The items of every atom's first exemplars, int32 [M, PREVIEW]; -1 where there are fewer.
+
+    One narrow read of two columns, so that a card of another atom costs nothing more.
+    """
+
+    def compute() -> NDArray[np.int32]:
+        pairs = _pairs(atlas)
+        first = pairs[pairs["rank"] < PREVIEW]
+        items = np.full((atlas.n_atoms, PREVIEW), -1, np.int32)
+        items[first["atom"].to_numpy(), first["rank"].to_numpy()] = first["item"].to_numpy()
+        return items
+
+    return derived.get((atlas.key, "top items"), compute)
+
+
+class Found(NamedTuple):
+    """One atom that matches: why (``label`` or ``captions``), and in how many of its top exemplars the words stand."""
+
+    atom: int
+    reason: str
+    exemplars: int
+
+
+def find(atlas: Atlas, words: str, limit: int = 200) -> list[Found]:
+    """Atoms whose label or candidates hold all the words, then atoms whose top exemplars' captions or labels do.
+
+    Case does not matter; a word matches inside other words ("cat" finds "cats"). Captions count when at least two of an
+    atom's top exemplars match (one is chance), most first.
+    """
+    needles = words.lower().split()[:8]
+    if not needles:
+        return []
+    names, items = _names(atlas), _item_texts(atlas)
+    by_label = [int(atom) for atom in np.flatnonzero(_holds(names, needles))]
+    atoms = atlas.atoms
+    by_label.sort(key=lambda atom: (-int(atoms["firing_count"].iloc[atom] > 0), atom))
+    hits = np.flatnonzero(_holds(items, needles))
+    counts = _caption_counts(atlas, hits)
+    by_caption = [int(a) for a in np.argsort(-counts, kind="stable") if counts[a] >= 2]
+    named = set(by_label)
+    found = [Found(atom, "label", int(counts[atom])) for atom in by_label]
+    found += [Found(atom, "captions", int(counts[atom])) for atom in by_caption if atom not in named]
+    return found[:limit]
+
+
+def _caption_counts(atlas: Atlas, items: NDArray[np.int64]) -> NDArray[np.int64]:
+    pairs = _pairs(atlas)
+    wanted = np.zeros(atlas.n_items, bool)
+    wanted[items] = True
+    return np.bincount(pairs["atom"].to_numpy()[wanted[pairs["item"].to_numpy()]], minlength=atlas.n_atoms)
+
+
+def _holds(texts: pd.Series, needles: list[str]) -> NDArray[np.bool_]:
+    hit = np.ones(len(texts), bool)
+    for needle in needles:
+        hit &= texts.str.contains(needle, regex=False).to_numpy(bool)
+    return hit
+
+
+def _names(atlas: Atlas) -> pd.Series:
+    def compute() -> pd.Series:
+        table = atlas.atoms
+        joined = [
+            " · ".join([label, top, *others]).lower()
+            for label, top, others in zip(table["label"], table["top_label"], table["label_candidates"], strict=True)
+        ]
+        return pd.Series(joined, dtype="str")
+
+    return derived.get((atlas.key, "names"), compute)
+
+
+def _item_texts(atlas: Atlas) -> pd.Series:
+    def compute() -> pd.Series:
+        items = atlas.items
+        return pd.Series((items["caption"] + " · " + items["label"]).str.lower().to_numpy(), dtype="str")
+
+    return derived.get((atlas.key, "item texts"), compute)
+
+
+def _pairs(atlas: Atlas) -> pd.DataFrame:
+    """(atom, rank, item) of every top exemplar."""
+
+    def compute() -> pd.DataFrame:
+        columns = pq.read_table(atlas.path / "exemplars.parquet", columns=["atom", "kind", "rank", "item"])
+        top = columns.filter(pc.equal(columns.column("kind"), "top")).drop_columns("kind")
+        frame: pd.DataFrame = top.to_pandas()
+        return frame
+
+    return derived.get((atlas.key, "exemplar pairs"), compute)

@@ -1,0 +1,141 @@
+"""What a page shows, kept in the URL: atlas, atom, item, filters. A bad value falls back, with a notice, never an error.
+
+The URL is the truth. The session only remembers the last good value, so that a person who goes to another page through
+the navigation (which clears the URL) finds the atom that was open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from app import library
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import Page
+
+    from engine.atlas import Atlas
+
+# The page at the root of the site: its URL path is empty.
+START_PAGE = "overview"
+
+_NOTICES = "_notices"
+_PAGES = "_pages"
+_LAST = "_last_"
+
+
+def atlas() -> Atlas:
+    """The atlas of this view: ``?atlas=KEY``, else the one shown last, else the first that opened.
+
+    Raises
+    ------
+    LookupError
+        If no atlas is open at all; ``main`` shows the empty state before any page can ask.
+    """
+    open_atlases = library.atlases()
+    if not open_atlases:
+        raise LookupError("no atlas is open")
+    first = next(iter(open_atlases))
+    wanted = st.query_params.get("atlas")
+    if wanted is not None and wanted not in open_atlases:
+        notice(f"No atlas with the id {wanted[:40]!r} is open here. Showing {open_atlases[first].title!r}.")
+        del st.query_params["atlas"]
+        wanted = None
+    if wanted is None:
+        remembered = st.session_state.get(_LAST + "atlas")
+        wanted = remembered if remembered in open_atlases else first
+    st.session_state[_LAST + "atlas"] = wanted
+    return open_atlases[wanted]
+
+
+def integer(name: str, low: int, high: int, default: int | None = None, what: str = "") -> int | None:
+    """The whole number ``?name=`` if it lies in ``[low, high]``, else the last one seen, else ``default``.
+
+    ``what`` names the thing for the notice, as in "atom" or "item".
+    """
+    raw = st.query_params.get(name)
+    remembered = st.session_state.get(_LAST + name)
+    fallback = remembered if isinstance(remembered, int) and low <= remembered <= high else default
+    if raw is None:
+        return fallback
+    # int() takes "１２" and "1_0"; an id in a URL is plain digits.
+    if raw.isascii() and raw.isdigit() and len(raw) < 12 and low <= int(raw) <= high:
+        st.session_state[_LAST + name] = int(raw)
+        return int(raw)
+    shown = f"{what or name} {fallback}" if fallback is not None else "the start"
+    notice(f"There is no {what or name} {raw[:40]!r} here (they run from {low} to {high:,}). Showing {shown}.")
+    del st.query_params[name]
+    return fallback
+
+
+def choice(name: str, options: Collection[str], default: str, what: str = "") -> str:
+    """The value ``?name=`` if it is one of ``options``, else ``default`` (with a notice when it was something else)."""
+    raw = st.query_params.get(name, default)
+    if raw in options:
+        return raw
+    notice(f"There is no {what or name} {raw[:40]!r}. Showing {default!r}.")
+    del st.query_params[name]
+    return default
+
+
+def put(**values: int | str | None) -> None:
+    """Write values into the URL (None removes). The browser's Back button returns to the view before."""
+    for name, value in values.items():
+        if value is None:
+            st.session_state.pop(_LAST + name, None)
+            st.query_params.pop(name, None)
+        elif isinstance(value, int):
+            st.session_state[_LAST + name] = value
+    # One update, not one assignment a value: each would be an entry of its own in the browser's history.
+    st.query_params.update({name: str(value) for name, value in values.items() if value is not None})
+
+
+def notice(sentence: str) -> None:
+    """Remember one sentence for the person; :func:`take_notices` shows it once."""
+    waiting = st.session_state.setdefault(_NOTICES, [])
+    if sentence not in waiting:
+        waiting.append(sentence)
+
+
+def take_notices() -> list[str]:
+    """The sentences that wait, and forget them."""
+    return st.session_state.pop(_NOTICES, [])
+
+
+def remember_pages(pages: dict[str, Page]) -> None:
+    """``main`` hands over the pages of the navigation so that others can be opened from code."""
+    st.session_state[_PAGES] = pages
+
+
+def has_page(name: str) -> bool:
+    """Whether the page with this URL path is in the navigation."""
+    return name in st.session_state.get(_PAGES, {})
+
+
+def go(page: str, **values: int | str) -> None:
+    """Open another page at the given values; the atlas comes along."""
+    for name, value in values.items():
+        if isinstance(value, int):
+            st.session_state[_LAST + name] = value
+    parameters = {"atlas": atlas().key} | {name: str(value) for name, value in values.items()}
+    st.switch_page(st.session_state[_PAGES][page], query_params=parameters)
+
+
+def open_atom(atom: int) -> None:
+    """Open one atom on the Concepts page."""
+    go("concepts", atom=atom)
+
+
+def href(page: str, **values: int | str) -> str:
+    """The link to a page at the given values, for an ``<a>`` (relative, so that it works behind a proxy's prefix)."""
+    path = "./" if page == START_PAGE else page
+    return f"{path}?{urlencode({'atlas': atlas().key} | values)}"
+
+
+def forget(*names: str) -> None:
+    """Forget what the session remembers under these names."""
+    for name in names:
+        st.session_state.pop(_LAST + name, None)

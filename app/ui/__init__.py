@@ -1,0 +1,65 @@
+"""The shared kit of the pages: markup, galleries, small charts, definitions, notices and empty states.
+
+A page builds :class:`Html` with these functions and shows it with :func:`live`; it holds no markup of its own.
+"""
+
+from app.ui.charts import Bar, bars, histogram, legend, patch_grid, range_rows, table
+from app.ui.definitions import definition, term
+from app.ui.figures import Figure, chip, compact, figures, number, percent
+from app.ui.frame import atlas_card, page_title, section
+from app.ui.gallery import (
+    atom_card,
+    atom_cards,
+    exemplar_grid,
+    heat_url,
+    item_heat_url,
+    map_marker,
+    support_card,
+    thumb_url,
+)
+from app.ui.html import Html, join, tag
+from app.ui.live import Event, install_style, live
+from app.ui.notices import empty, no_atlas, onboarding, plain, show_notices, warn
+from app.ui.plots import show_plot
+
+__all__ = [
+    "Bar",
+    "Event",
+    "Figure",
+    "Html",
+    "atlas_card",
+    "atom_card",
+    "atom_cards",
+    "bars",
+    "chip",
+    "compact",
+    "definition",
+    "empty",
+    "exemplar_grid",
+    "figures",
+    "heat_url",
+    "histogram",
+    "install_style",
+    "item_heat_url",
+    "join",
+    "legend",
+    "live",
+    "map_marker",
+    "no_atlas",
+    "number",
+    "onboarding",
+    "page_title",
+    "patch_grid",
+    "percent",
+    "plain",
+    "range_rows",
+    "section",
+    "show_notices",
+    "show_plot",
+    "support_card",
+    "table",
+    "tag",
+    "term",
+    "thumb_url",
+    "warn",
+]

@@ -1,0 +1,157 @@
+"""Pictures of an atlas as lazy grids of URLs: the server sends a few hundred bytes a picture, the browser fetches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from app import media, search, state
+from app.ui.figures import number, percent
+from app.ui.html import Html, tag
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from engine.atlas import Atlas
+
+_CAPTION = 90
+
+
+def thumb_url(atlas: Atlas, item: int) -> str:
+    """URL of an item's picture as the model saw it."""
+    return f"/atomscope/thumb/{atlas.key}/{item}.webp"
+
+
+def heat_url(atlas: Atlas, atom: int, kind: str, rank: int, scale: str = "atom") -> str:
+    """URL of an exemplar's heat map, to lay over its picture."""
+    query = "" if scale == "atom" else f"?scale={scale}"
+    return f"/atomscope/heat/{atlas.key}/{atom}/{kind}-{rank}.png{query}"
+
+
+def item_heat_url(atlas: Atlas, item: int, atom: int) -> str:
+    """URL of any atom's heat map over a sampled item."""
+    return f"/atomscope/item-heat/{atlas.key}/{item}/{atom}.png"
+
+
+def exemplar_grid(
+    atlas: Atlas, atom: int, exemplars: pd.DataFrame, heat: str = "atom", outline: bool = True, size: str = "m"
+) -> Html:
+    """Exemplars (rows of ``Atlas.exemplars``) as a grid of pictures with heat maps.
+
+    Parameters
+    ----------
+    heat : ``"atom"`` or ``"picture"`` (what the heat is scaled by), or ``"off"``.
+    outline : frame the patch where the value is reached.
+    size : ``"s"``, ``"m"`` or ``"l"``.
+    """
+    items = atlas.items.loc[exemplars["item"], ["kind", "label", "caption"]]
+    cards = [
+        _exemplar(atlas, atom, row, about, heat, outline)
+        for row, about in zip(exemplars.itertuples(index=False), items.itertuples(index=False), strict=True)
+    ]
+    return tag("div", cards, cls=f"as-grid as-{size}")
+
+
+def _exemplar(atlas: Atlas, atom: int, row: Any, about: Any, heat: str, outline: bool) -> Html:
+    caption = _cut(about.caption or about.label, _CAPTION)
+    over = None if heat == "off" else heat_url(atlas, atom, row.kind, row.rank, heat)
+    picture = _picture(atlas, row.item, about, over, row.position if outline else None)
+    note = "" if row.kind == "top" else tag("em", f"q {percent(row.quantile)}")
+    return tag(
+        "figure",
+        tag("a", picture, data_on="item", data_value=row.item, href=state.href("counts", item=row.item)),
+        tag("figcaption", tag("b", number(row.value)), note, " ", caption),
+        data_tip=_cut(f"{about.label}. {about.caption}" if about.label else about.caption, 240) or None,
+    )
+
+
+def _picture(atlas: Atlas, item: int, about: Any, over: str | None, peak: int | None) -> Html:
+    if about.kind == "text":
+        return tag("span", _cut(about.caption, 220), cls="as-text")
+    alt = _cut(about.caption or about.label or f"item {item}", 120)
+    layers = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt=alt)]
+    if over is not None and atlas.grid[0]:
+        layers.append(tag("img", src=over, loading="lazy", alt="", cls="as-over"))
+    if peak is not None and peak >= atlas.prefix and atlas.grid[0]:
+        layers.append(tag("i", cls="as-peak", style=patch_box(atlas, peak)))
+    return tag("span", layers, cls="as-pic")
+
+
+def patch_box(atlas: Atlas, position: int) -> str:
+    """CSS of the frame around one patch, in percent of the picture."""
+    rows, columns = atlas.grid
+    row, column = divmod(position - atlas.prefix, columns)
+    return (
+        f"left:{100 * column / columns:.4g}%;top:{100 * row / rows:.4g}%;"
+        f"width:{100 / columns:.4g}%;height:{100 / rows:.4g}%"
+    )
+
+
+def support_card(atlas: Atlas, item: int, overlay: bool = True, selected: bool = False, on: str = "item") -> Html:
+    """One item with the support size of every patch painted over it; pointing at a patch tells its number."""
+    about = atlas.items.loc[item]
+    over = f"/atomscope/support/{atlas.key}/{item}.png" if overlay else None
+    picture = _picture(atlas, item, about, over, None)
+    rows, columns = atlas.grid
+    pointing = (
+        {
+            "data_grid": f"{rows},{columns},{atlas.prefix}",
+            "data_numbers": f"/atomscope/support/{atlas.key}/{item}.json",
+            "data_says": "support size",
+        }
+        if about["kind"] == "image" and rows
+        else {}
+    )
+    caption = _cut(about["caption"] or about["label"], _CAPTION)
+    mean = float(atlas.support[item, atlas.prefix :].mean()) if atlas.n_positions > atlas.prefix else float("nan")
+    link = tag("a", picture, data_on=on, data_value=item, href=state.href("counts", item=item), **pointing)
+    return tag(
+        "figure", link, tag("figcaption", tag("b", f"{mean:.1f}"), " ", caption), cls="as-on" if selected else None
+    )
+
+
+def atom_card(atlas: Atlas, atom: int, note: str = "", pictures: int = 3, tip: str = "") -> Html:
+    """One atom small: its first exemplars, id, label and a note; a click opens it."""
+    about = atlas.atoms.iloc[atom]
+    items = [
+        int(i) for i in search.top_items(atlas)[atom][:pictures] if i >= 0 and atlas.items["kind"].iloc[i] == "image"
+    ]
+    shown = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt="") for item in items]
+    name = about["label"] or about["top_label"] or "no label"
+    words = tag("span", tag("b", _cut(name, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note))
+    link = state.href("concepts", atom=atom)
+    return tag(
+        "a",
+        tag("span", shown, cls="as-strip"),
+        words,
+        cls="as-atom",
+        data_on="atom",
+        data_value=atom,
+        href=link,
+        data_tip=tip or None,
+    )
+
+
+def atom_cards(cards: Iterable[Html]) -> Html:
+    """Atom cards in a responsive grid."""
+    return tag("div", list(cards), cls="as-atoms")
+
+
+def map_marker(atlas: Atlas, atom: int, others: Sequence[int] = ()) -> Html | None:
+    """The small map of all atoms with this one (and, fainter, others) marked; None when the atlas has no layout."""
+    place = media.map_place(atlas, atom)
+    if place is None:
+        return None
+    dots = [_dot(other, "as-near") for spot in others if (other := media.map_place(atlas, spot)) is not None]
+    alt = f"Map of all atoms; atom {atom} is marked"
+    picture = tag("img", src=f"/atomscope/map/{atlas.key}.png", alt=alt, loading="lazy")
+    return tag("div", picture, dots, _dot(place, "as-here"), cls="as-minimap")
+
+
+def _dot(place: tuple[float, float], cls: str) -> Html:
+    return tag("i", cls=cls, style=f"left:{100 * place[0]:.2f}%;top:{100 * place[1]:.2f}%")
+
+
+def _cut(text: str, length: int) -> str:
+    text = " ".join(str(text).split())
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -1,0 +1,145 @@
+// The browser half of live(): shows markup, reports clicks, shows definitions, saves figures. No data is interpreted here.
+const rooms = new WeakMap()
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component
+  let room = rooms.get(parentElement)
+  if (!room) {
+    room = open(parentElement)
+    rooms.set(parentElement, room)
+  }
+  room.send = (value) => setTriggerValue("event", value)
+  if (room.shown !== data.html) {
+    const kept = [...room.root.querySelectorAll("details[open][data-keep]")].map((d) => d.dataset.keep)
+    room.tip.hidden = true
+    room.root.innerHTML = data.html
+    room.shown = data.html
+    for (const d of room.root.querySelectorAll("details[data-keep]")) if (kept.includes(d.dataset.keep)) d.open = true
+  }
+  if (data.prefetch.length) {
+    const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 120))
+    idle(() => data.prefetch.forEach((url) => { new Image().src = url }))
+  }
+  return () => room.tip.remove()
+}
+
+function open(parent) {
+  const root = document.createElement("div")
+  root.className = "as-root"
+  const tip = document.createElement("div")
+  tip.className = "as-tip"
+  tip.setAttribute("role", "tooltip")
+  tip.hidden = true
+  parent.append(root, tip)
+  const room = { root, tip, shown: null, send: () => {} }
+
+  root.addEventListener("click", (event) => {
+    if (event.target.closest("[data-save]")) return save(event.target.closest("[data-save]"))
+    const target = event.target.closest("[data-on]")
+    if (!target || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return
+    event.preventDefault()
+    let value = target.dataset.value ?? ""
+    if (target.dataset.grid) value += ":" + cell(target, event).index
+    room.send({ on: target.dataset.on, value })
+  })
+  root.addEventListener("keydown", (event) => {
+    const target = event.target.closest("[data-on]")
+    if (!target || target.tagName === "A" || target.tagName === "BUTTON") return
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault()
+      room.send({ on: target.dataset.on, value: target.dataset.value ?? "" })
+    }
+  })
+  const show = (text, at) => {
+    tip.textContent = text
+    tip.hidden = false
+    const box = tip.getBoundingClientRect()
+    const left = Math.min(Math.max(8, at.left + at.width / 2 - box.width / 2), innerWidth - box.width - 8)
+    const above = at.top - box.height - 8
+    tip.style.left = `${left}px`
+    tip.style.top = `${above > 8 ? above : at.bottom + 8}px`
+  }
+  const tipped = (event) => {
+    const target = event.target.closest?.("[data-tip]")
+    if (target) show(target.dataset.tip, target.getBoundingClientRect())
+    else if (!event.target.closest?.("[data-grid]")) tip.hidden = true
+  }
+  root.addEventListener("pointerover", tipped)
+  root.addEventListener("focusin", tipped)
+  root.addEventListener("pointerleave", () => { tip.hidden = true })
+  root.addEventListener("focusout", () => { tip.hidden = true })
+  root.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true })
+
+  // A picture with data-grid="rows,columns,prefix" and data-numbers=URL tells the number of the patch under the pointer.
+  root.addEventListener("pointermove", async (event) => {
+    const target = event.target.closest("[data-grid]")
+    if (!target) return
+    const { index, box } = cell(target, event)
+    mark(target, index)
+    if (!target.dataset.numbers) return
+    const numbers = await fetched(target.dataset.numbers)
+    const value = numbers?.[index]
+    if (value !== undefined && target.matches(":hover")) show(`${target.dataset.says ?? ""} ${value}`.trim(), box)
+  })
+  root.addEventListener("pointerout", (event) => {
+    const target = event.target.closest("[data-grid]")
+    if (target && !target.contains(event.relatedTarget)) { mark(target, null); tip.hidden = true }
+  })
+  return room
+}
+
+const answers = new Map()
+function fetched(url) {
+  if (!answers.has(url)) {
+    answers.set(url, fetch(url).then((r) => (r.ok ? r.json() : null)).catch(() => null))
+    if (answers.size > 300) answers.delete(answers.keys().next().value)
+  }
+  return answers.get(url)
+}
+
+function cell(target, event) {
+  const [rows, columns, prefix] = target.dataset.grid.split(",").map(Number)
+  const frame = target.getBoundingClientRect()
+  const clamp = (x, n) => Math.min(Math.max(Math.floor(x * n), 0), n - 1)
+  const row = clamp((event.clientY - frame.top) / frame.height, rows)
+  const column = clamp((event.clientX - frame.left) / frame.width, columns)
+  const width = frame.width / columns, height = frame.height / rows
+  const box = new DOMRect(frame.left + column * width, frame.top + row * height, width, height)
+  return { index: prefix + row * columns + column, box }
+}
+
+function mark(target, index) {
+  let frame = target.querySelector(":scope > .as-cursor")
+  if (index === null) return frame?.remove()
+  const [rows, columns, prefix] = target.dataset.grid.split(",").map(Number)
+  if (!frame) {
+    frame = document.createElement("i")
+    frame.className = "as-cursor"
+    target.append(frame)
+  }
+  const at = index - prefix
+  frame.style.cssText = `left:${((at % columns) / columns) * 100}%;top:${(Math.floor(at / columns) / rows) * 100}%;` +
+    `width:${100 / columns}%;height:${100 / rows}%`
+}
+
+// Saves the figure's SVG as it looks now: colours come from the theme, so they are written into the copy.
+function save(button) {
+  const figure = button.closest("figure")?.querySelector("svg")
+  if (!figure) return
+  const copy = figure.cloneNode(true)
+  const from = [figure, ...figure.querySelectorAll("*")], to = [copy, ...copy.querySelectorAll("*")]
+  from.forEach((element, i) => {
+    const style = getComputedStyle(element)
+    for (const name of ["fill", "stroke", "stroke-width", "opacity", "font-family", "font-size", "font-weight", "text-anchor"])
+      to[i].style.setProperty(name, style.getPropertyValue(name))
+  })
+  const { width, height } = figure.getBoundingClientRect()
+  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg")
+  copy.setAttribute("width", width)
+  copy.setAttribute("height", height)
+  const link = document.createElement("a")
+  link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }))
+  link.download = button.dataset.save
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000)
+}

@@ -1,0 +1,78 @@
+"""Markup on a page that answers clicks without a page load: a thin Components-v2 wrapper around :mod:`app.ui.html`.
+
+An element with ``data-on="name"`` (and, if it likes, ``data-value``) sends the event ``name`` when it is clicked or when
+Enter or Space is pressed on it. ``data-tip`` shows a definition on hover and on focus. A link keeps its ``href``, so
+that a middle click opens a new tab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from app.ui.html import Html
+
+_HERE = Path(__file__).parent
+
+
+class Event(NamedTuple):
+    """What a person did inside the markup."""
+
+    on: str
+    value: str
+
+
+def live(
+    html: Html,
+    key: str,
+    on_event: Callable[[Event], None] | None = None,
+    prefetch: Sequence[str] = (),
+) -> Event | None:
+    """Show ``html`` and return the event of this run, if there was one.
+
+    Parameters
+    ----------
+    key : unique on the page.
+    on_event : called before the script runs again, as Streamlit calls any callback.
+    prefetch : URLs of pictures the person is likely to want next, fetched when the browser is idle.
+    """
+
+    def changed() -> None:
+        event = _read(st.session_state[key].get("event"))
+        if event is not None and on_event is not None:
+            on_event(event)
+
+    result = _component()(key=key, data={"html": html, "prefetch": list(prefetch)}, on_event_change=changed)
+    return _read(result.get("event"))
+
+
+def _read(raw: Any) -> Event | None:
+    # The browser sent it: check its shape before anyone uses it.
+    if not isinstance(raw, dict) or not isinstance(raw.get("on"), str):
+        return None
+    return Event(raw["on"], str(raw.get("value", ""))[:200])
+
+
+def _component() -> Any:
+    return st.components.v2.component("atomscope_live", js=script(), isolate_styles=False)
+
+
+@cache
+def script() -> str:
+    """The browser half, as one module."""
+    return (_HERE / "live.js").read_text("utf-8")
+
+
+@cache
+def stylesheet() -> str:
+    """The style of all our markup, for the whole app."""
+    return (_HERE / "style.css").read_text("utf-8")
+
+
+def install_style() -> None:
+    """Send the stylesheet; call it once at the top of every full run."""
+    st.html(f"<style>{stylesheet()}</style>")
