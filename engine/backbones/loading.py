@@ -61,10 +61,7 @@ def load_backbone(
         index = layer_index(layer, n_layers, model)
         try:
             preprocessor = load_preprocessor(
-                source.location,
-                vision.model_type,
-                getattr(vision, "image_size", None),
-                source.offline,
+                source.location, vision.model_type, getattr(vision, "image_size", None), source.offline
             )
         except ValueError as error:
             raise InputError(f"{model} cannot be used: {error}.") from error
@@ -73,19 +70,13 @@ def load_backbone(
     blocks = find_blocks(tower, n_layers)
     listened = site_module(blocks[index], site) if blocks else None
     if listened is None:
-        raise InputError(
-            f"{model} ({config.model_type}) is not built of blocks with an attention and an MLP each."
-        )
+        raise InputError(f"{model} ({config.model_type}) is not built of blocks with an attention and an MLP each.")
     tower = tower.to(target)
     grid = _grid(preprocessor.size, vision.patch_size)
-    residual, output = _rehearse(
-        tower, blocks[index], site, preprocessor, target, model
-    )
+    residual, output = _rehearse(tower, blocks[index], site, preprocessor, target, model)
     prefix = residual.shape[1] - grid[0] * grid[1]
     if prefix < 0:
-        raise InputError(
-            f"{model} does not keep one token a patch, so its activations cannot be laid over a picture."
-        )
+        raise InputError(f"{model} does not keep one token a patch, so its activations cannot be laid over a picture.")
     embed, embedding = _embedding(output, pooled, prefix)
     positions, kept_grid, kept_prefix = _positions(tokens, grid, prefix, model)
     spec = BackboneSpec(
@@ -116,9 +107,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # CUDA-free builds of torch assert
-        raise InputError(
-            f"There is no device {name!r} on this machine; use --device auto or cpu."
-        ) from error
+        raise InputError(f"There is no device {name!r} on this machine; use --device auto or cpu.") from error
     return device
 
 
@@ -129,29 +118,17 @@ def _grid(size: tuple[int, int], patch: Any) -> tuple[int, int]:
 
 @torch.inference_mode()
 def _rehearse(
-    tower: nn.Module,
-    block: nn.Module,
-    site: str,
-    preprocessor: Preprocessor,
-    device: torch.device,
-    name: str,
+    tower: nn.Module, block: nn.Module, site: str, preprocessor: Preprocessor, device: torch.device, name: str
 ) -> tuple[Tensor, Any]:
     """Run one grey picture: gives the shapes, and proves that the site is what it is said to be.
 
     Returns the block's residual stream [1, tokens, d] and the model's output.
     """
     pixels = torch.zeros(1, 3, *preprocessor.size, device=device)
-    parts = [
-        module
-        for module in (site_module(block, "attention"), site_module(block, "mlp"))
-        if module is not None
-    ]
+    parts = [module for module in (site_module(block, "attention"), site_module(block, "mlp")) if module is not None]
     before: list[Tensor] = []
     handle = block.register_forward_pre_hook(
-        lambda _module, args, kwargs: before.append(
-            args[0] if args else kwargs["hidden_states"]
-        ),
-        with_kwargs=True,
+        lambda _module, args, kwargs: before.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
     )
     try:
         with listening(block, *parts) as heard:
@@ -164,15 +141,11 @@ def _rehearse(
         handle.remove()
     after = heard[0]
     if after is None or after.ndim != 3:
-        raise InputError(
-            f"{name} does not keep its residual stream as [pictures, tokens, width]."
-        )
+        raise InputError(f"{name} does not keep its residual stream as [pictures, tokens, width].")
     if site != "residual":
         added = sum(part for part in heard[1:] if part is not None)
         # Pre-norm blocks add their two sub-layers to the stream. Float32 sums in another order differ by rounding only.
-        if not torch.allclose(
-            before[0] + added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())
-        ):
+        if not torch.allclose(before[0] + added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())):
             raise InputError(
                 f"In {name} the {site} output does not add up to the residual stream (it is not a pre-norm transformer); "
                 "use --site residual."
@@ -180,9 +153,7 @@ def _rehearse(
     return after, output
 
 
-def _embedding(
-    output: Any, pooled: bool, prefix: int
-) -> tuple[Callable[[Any], Tensor], str]:
+def _embedding(output: Any, pooled: bool, prefix: int) -> tuple[Callable[[Any], Tensor], str]:
     """How to read the image embedding [B, e] from the model's output, and what to call it."""
     if getattr(output, "image_embeds", None) is not None:
         return lambda out: out.image_embeds, "projected output"
@@ -193,9 +164,7 @@ def _embedding(
     return lambda out: out.last_hidden_state.mean(dim=1), "mean patch"
 
 
-def _positions(
-    tokens: str, grid: tuple[int, int], prefix: int, name: str
-) -> tuple[slice, list[int], int]:
+def _positions(tokens: str, grid: tuple[int, int], prefix: int, name: str) -> tuple[slice, list[int], int]:
     """Which positions to keep, and the grid and prefix of what is kept."""
     if tokens == "all":
         return slice(None), list(grid), prefix

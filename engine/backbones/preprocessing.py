@@ -38,8 +38,10 @@ _RECORDED = (
     "crop_size",
     "do_rescale",
     "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
 )
-_RECORDED += ("do_normalize", "image_mean", "image_std")
 
 # Mean and deviation each family was trained with, for checkpoints that ship without a processor.
 _STATISTICS = {
@@ -61,26 +63,16 @@ class Preprocessor:
         Height and width of the pixels.
     """
 
-    def __init__(
-        self,
-        processor: BaseImageProcessor,
-        source: str,
-        image_size: tuple[int, int] | None,
-    ) -> None:
+    def __init__(self, processor: BaseImageProcessor, source: str, image_size: tuple[int, int] | None) -> None:
         self._processor = processor
         self._source = source
         self._forced: dict[str, Any] = {}
-        tall, wide = (
-            self._shape(Image.new("RGB", size)) for size in ((64, 96), (96, 64))
-        )
+        tall, wide = (self._shape(Image.new("RGB", size)) for size in ((64, 96), (96, 64)))
         if tall != wide:
             # A processor that keeps the aspect ratio gives every picture its own grid; a store needs one for all.
             if image_size is None:
                 raise ValueError("its image processor gives every picture its own size")
-            self._forced = {
-                "size": {"height": image_size[0], "width": image_size[1]},
-                "do_center_crop": False,
-            }
+            self._forced = {"size": {"height": image_size[0], "width": image_size[1]}, "do_center_crop": False}
             tall = self._shape(Image.new("RGB", (64, 96)))
         self.size: tuple[int, int] = tall
 
@@ -92,30 +84,18 @@ class Preprocessor:
     def view(self, image: Image.Image) -> Image.Image:
         """The picture as the model sees it: resized and cropped like the pixels, not normalised; H x W, RGB."""
         (array,) = self._run([image], do_rescale=False, do_normalize=False)
-        return Image.fromarray(
-            np.ascontiguousarray(np.moveaxis(np.asarray(array, np.uint8), 0, -1))
-        )
+        return Image.fromarray(np.ascontiguousarray(np.moveaxis(np.asarray(array, np.uint8), 0, -1)))
 
     def to_dict(self) -> dict[str, Any]:
         """The steps and their values, JSON-ready."""
         values = self._processor.to_dict() | self._forced
         kept = {key: values[key] for key in _RECORDED if values.get(key) is not None}
-        record = {
-            "processor": type(self._processor).__name__,
-            "source": self._source,
-            **kept,
-        }
+        record = {"processor": type(self._processor).__name__, "source": self._source, **kept}
         return dict(json.loads(json.dumps(record, default=dict)))
 
     def _run(self, images: list[Image.Image], **options: Any) -> list[np.ndarray]:
-        images = [
-            image if image.mode == "RGB" else image.convert("RGB") for image in images
-        ]
-        return list(
-            self._processor(
-                images=images, return_tensors=None, **self._forced, **options
-            )["pixel_values"]
-        )
+        images = [image if image.mode == "RGB" else image.convert("RGB") for image in images]
+        return list(self._processor(images=images, return_tensors=None, **self._forced, **options)["pixel_values"])
 
     def _shape(self, image: Image.Image) -> tuple[int, int]:
         (array,) = self._run([image])
@@ -124,9 +104,7 @@ class Preprocessor:
         return int(array.shape[1]), int(array.shape[2])
 
 
-def load_preprocessor(
-    source: str, model_type: str, image_size: Any, offline: bool
-) -> Preprocessor:
+def load_preprocessor(source: str, model_type: str, image_size: Any, offline: bool) -> Preprocessor:
     """The image processor of a checkpoint.
 
     Parameters
@@ -145,57 +123,31 @@ def load_preprocessor(
     ValueError
         If the processor cannot give pictures of one size. The message completes "MODEL cannot be used: ...".
     """
-    size = (
-        (int(image_size), int(image_size))
-        if isinstance(image_size, (int, float))
-        else image_size
-    )
+    size = (int(image_size), int(image_size)) if isinstance(image_size, (int, float)) else image_size
     fixed = (int(size[0]), int(size[1])) if size is not None else None
     try:
-        processor = AutoImageProcessor.from_pretrained(
-            source, backend="pil", local_files_only=offline
-        )
+        processor = AutoImageProcessor.from_pretrained(source, backend="pil", local_files_only=offline)
     except (ImportError, OSError, ValueError, AttributeError):
-        return Preprocessor(
-            _fallback(source, model_type, fixed, offline), "fallback", fixed
-        )
+        return Preprocessor(_fallback(source, model_type, fixed, offline), "fallback", fixed)
     return Preprocessor(processor, "checkpoint", fixed)
 
 
-def _fallback(
-    source: str, model_type: str, size: tuple[int, int] | None, offline: bool
-) -> BaseImageProcessor:
+def _fallback(source: str, model_type: str, size: tuple[int, int] | None, offline: bool) -> BaseImageProcessor:
     values = _stored_values(source, offline)
     if not values:
         if size is None:
-            raise ValueError(
-                "it has no image processor and its config names no image size"
-            )
-        mean, std = next(
-            (v for family, v in _STATISTICS.items() if family in model_type), _OTHER
-        )
+            raise ValueError("it has no image processor and its config names no image size")
+        mean, std = next((v for family, v in _STATISTICS.items() if family in model_type), _OTHER)
         if "siglip" in model_type:
             mean, std = _OTHER
-        values = {
-            "size": {"height": size[0], "width": size[1]},
-            "resample": 3,
-            "image_mean": mean,
-            "image_std": std,
-        }
-    return ViTImageProcessorPil(
-        **{key: value for key, value in values.items() if key in _RECORDED}
-    )
+        values = {"size": {"height": size[0], "width": size[1]}, "resample": 3, "image_mean": mean, "image_std": std}
+    return ViTImageProcessorPil(**{key: value for key, value in values.items() if key in _RECORDED})
 
 
 def _stored_values(source: str, offline: bool) -> dict[str, Any]:
     try:
         name = "preprocessor_config.json"
-        path = cached_file(
-            source,
-            name,
-            local_files_only=offline,
-            _raise_exceptions_for_missing_entries=False,
-        )
+        path = cached_file(source, name, local_files_only=offline, _raise_exceptions_for_missing_entries=False)
         return dict(json.loads(Path(path).read_text("utf-8"))) if path else {}
     except (OSError, ValueError):
         return {}

@@ -131,17 +131,10 @@ _DINOV2_SMALL_FOCUS = EmbeddedModel(
         "image_std": [0.229, 0.224, 0.225],
     },
     prefix="backbone.",
-    joined={
-        "embeddings.position_embeddings": (
-            ("onnx::Concat_1957", "onnx::Reshape_1962"),
-            1,
-        )
-    },
+    joined={"embeddings.position_embeddings": (("onnx::Concat_1957", "onnx::Reshape_1962"), 1)},
     zeros={"embeddings.mask_token": (1, 384)},
 )
 
-REGISTRY: dict[str, EmbeddedModel] = {
-    entry.name: entry for entry in (_CLIP_VIT_B16, _DINOV2_SMALL_FOCUS)
-}
+REGISTRY: dict[str, EmbeddedModel] = {entry.name: entry for entry in (_CLIP_VIT_B16, _DINOV2_SMALL_FOCUS)}
 
 DEFAULT_MODEL = _CLIP_VIT_B16.name

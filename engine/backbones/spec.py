@@ -93,6 +93,4 @@ def layer_index(layer: int, n_layers: int, name: str) -> int:
 def check_choice(kind: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuse a ``value`` that is none of ``choices`` with one sentence."""
     if value not in choices:
-        raise InputError(
-            f"Unknown {kind} {value!r}; choose one of: {', '.join(choices)}."
-        )
+        raise InputError(f"Unknown {kind} {value!r}; choose one of: {', '.join(choices)}.")

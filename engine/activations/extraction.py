@@ -1,0 +1,197 @@
+"""``extract``: every picture of a corpus through a backbone, into a store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.activations.batch_size import fit_batch_size
+from engine.activations.layout import DTYPES, JOURNAL, MANIFEST, read_manifest
+from engine.activations.store import ActivationStore
+from engine.activations.writer import StoreWriter, begun_batch_size, check_same_job
+from engine.backbones import Backbone
+from engine.corpus import Corpus, UnreadableItem
+from engine.errors import AtomscopeError, InputError
+from engine.files import explain_os_errors
+from engine.progress import Progress, Silent
+
+Loaded = tuple[list[int], torch.Tensor | None, list[tuple[int, str]]]
+
+
+def extract(
+    backbone: Backbone,
+    corpus: Corpus,
+    out: str | Path,
+    dtype: str = "float32",
+    batch_size: int | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> ActivationStore:
+    """Store one layer's activations of every picture of ``corpus``.
+
+    Pictures that cannot be read are recorded in the manifest with the reason and left out. A run that was killed is
+    continued by the same call, and ends with the same store to the byte; a finished store is opened and returned.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The model, with its layer chosen.
+    corpus : Corpus
+        The pictures.
+    out : path
+        Folder of the store.
+    dtype : "float32" or "float16"
+        How activations are stored; float16 halves the size and refuses values beyond 65,504.
+    batch_size : int, optional
+        Pictures a forward pass; by default what fits into memory.
+    limit : int, optional
+        Take this many pictures, spread evenly over the corpus.
+    progress : Progress, optional
+        Told about every batch and every skipped picture.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to read, the options are wrong, or ``out`` holds something else.
+    AtomscopeError
+        If the disk is full, the folder cannot be written, or an activation is not finite in ``dtype``.
+    """
+    path, progress = Path(out), progress or Silent()
+    if dtype not in DTYPES:
+        raise InputError(f"Unknown dtype {dtype!r}; choose one of: {', '.join(DTYPES)}.")
+    if batch_size is not None and batch_size < 1:
+        raise InputError("--batch-size must be at least 1.")
+    wanted = _choose(corpus, limit)
+    _check_folder(path)
+    job: dict[str, Any] = {
+        "dtype": dtype,
+        "positions": backbone.spec.n_positions,
+        "backbone": backbone.spec.to_dict(),
+        "corpus": {"name": corpus.name, "hash": corpus.hash, "items": len(corpus)},
+        "limit": limit,
+        "packages": {name: version(name) for name in ("torch", "transformers", "pillow")},
+    }
+    if (path / MANIFEST).is_file():
+        done = read_manifest(path)
+        job["batch_size"] = batch_size or done["extraction"]["batch_size"]
+        check_same_job(path, {**done["extraction"], **done}, job)
+        return ActivationStore.open(path)
+    # A continued run keeps the batches it began with: in other company a picture's numbers differ in the last bit.
+    job["batch_size"] = batch_size or begun_batch_size(path) or fit_batch_size(backbone)
+
+    with StoreWriter(path, job) as writer:
+        batches = [wanted[start : start + job["batch_size"]] for start in range(0, len(wanted), job["batch_size"])]
+        left = batches[writer.batches_done :]
+        _check_room(path, sum(map(len, left)), job)
+        progress.start("Extracting activations", len(wanted), "images")
+        progress.advance(len(wanted) - sum(map(len, left)))
+        for indices, pixels, skipped in _loaded(backbone, corpus, left):
+            for _, reason in skipped:
+                progress.warn(f"{reason} Skipped.")
+            activations, embeddings = _forward(backbone, pixels, job)
+            _check_finite(activations, indices, dtype, corpus)
+            writer.append(indices, activations, embeddings, skipped)
+            progress.advance(len(indices) + len(skipped))
+        if not writer.stored:
+            raise InputError(f"None of the {len(wanted)} images of {corpus.name} can be read: {writer.skipped[0][1]}")
+        writer.finish(corpus)
+    progress.finish(f"{len(writer.skipped)} skipped" if writer.skipped else "")
+    return ActivationStore.open(path)
+
+
+def _choose(corpus: Corpus, limit: int | None) -> list[int]:
+    """Corpus rows to extract: every picture, or ``limit`` of them spread evenly, so that no folder is left out."""
+    images = np.flatnonzero((corpus.items["kind"] == "image").to_numpy())
+    if len(images) == 0:
+        raise InputError(f"{corpus.name} has no images.")
+    if limit is not None:
+        if limit < 1:
+            raise InputError("--limit must be at least 1.")
+        if limit < len(images):
+            images = images[np.arange(limit) * len(images) // limit]
+    return [int(index) for index in images]
+
+
+def _check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; -o wants a folder.")
+    with explain_os_errors(path):
+        known = (path / MANIFEST).is_file() or (path / JOURNAL).is_file()
+        if path.is_dir() and any(path.iterdir()) and not known:
+            raise InputError(f"{path} holds other files. Choose a new or an empty folder with -o.")
+
+
+def _check_room(path: Path, images: int, job: dict[str, Any]) -> None:
+    """Say at the start, not after an hour, that the disk is too small."""
+    per_image = job["positions"] * job["backbone"]["d_model"] * DTYPES[job["dtype"]].itemsize
+    needed, free = images * (per_image + 4 * job["backbone"]["embedding_dim"]), shutil.disk_usage(path).free
+    if needed > free:
+        cure = "--dtype float16 (half the size), " if job["dtype"] == "float32" else ""
+        raise AtomscopeError(
+            f"{path} needs {needed / 1e9:,.1f} GB and its disk has {free / 1e9:,.1f} GB free. Free some space, or use "
+            f"{cure}--tokens, --limit or another disk."
+        )
+
+
+def _loaded(backbone: Backbone, corpus: Corpus, batches: list[list[int]]) -> Iterator[Loaded]:
+    """Read and preprocess one batch ahead, in another thread, while the model works."""
+    workers = 4 if backbone.device.type == "cuda" else 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: list[Future[Loaded]] = []
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(_load, backbone, corpus, batch))
+                if len(waiting) > workers:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _load(backbone: Backbone, corpus: Corpus, batch: list[int]) -> Loaded:
+    indices, pixels, skipped = [], [], []
+    for index in batch:
+        try:
+            pixels.append(backbone.preprocess([corpus.load(index)]))
+            indices.append(index)
+        except UnreadableItem as error:
+            skipped.append((index, str(error)))
+    return indices, torch.cat(pixels) if pixels else None, skipped
+
+
+def _forward(backbone: Backbone, pixels: torch.Tensor | None, job: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Activations [n, P, d] in the store's dtype and embeddings [n, e]."""
+    dtype = DTYPES[job["dtype"]]
+    if pixels is None:
+        shape = (0, job["positions"], job["backbone"]["d_model"])
+        return np.empty(shape, dtype), np.empty((0, job["backbone"]["embedding_dim"]), "<f4")
+    try:
+        output = backbone.run(pixels)
+    except torch.OutOfMemoryError as error:
+        raise AtomscopeError(
+            f"The GPU has no memory for {job['batch_size']} images at a time; delete the store and choose a smaller --batch-size."
+        ) from error
+    with np.errstate(over="ignore"):  # _check_finite reports it
+        return output.activations.cpu().numpy().astype(dtype), output.embeddings.cpu().numpy()
+
+
+def _check_finite(activations: np.ndarray, indices: list[int], dtype: str, corpus: Corpus) -> None:
+    finite = np.isfinite(activations).all(axis=(1, 2))
+    if finite.all():
+        return
+    item = corpus.items["id"].iat[indices[int(np.flatnonzero(~finite)[0])]]
+    cure = (
+        "It may be beyond 65,504, the largest float16: use --dtype float32."
+        if dtype == "float16"
+        else "The model overflows."
+    )
+    raise AtomscopeError(f"An activation of {item} is not a finite {dtype}. {cure}")

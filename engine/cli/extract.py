@@ -1,0 +1,113 @@
+"""``atomscope extract``: run a model over pictures and store one layer's activations."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli.console import TerminalProgress, duration, err, next_step
+from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from engine.activations import ActivationStore
+
+app = typer.Typer(add_completion=False)
+
+# Tokens an atom should be able to learn from; with fewer, a larger dictionary only memorises pictures.
+_TOKENS_AN_ATOM = 64
+_ATOMS = (512, 8192)
+
+
+@app.command()
+def extract(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the activation store to write.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of images; sub-folders are labels.")] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="A corpus in any other form: Hugging Face dataset folder, Parquet shards.")
+    ] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="CSV, JSONL or Parquet file with captions and labels for --images.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Embedded model (clip-vit-b16, dinov2-small-focus), local folder, or hub id.")
+    ] = "clip-vit-b16",
+    layer: Annotated[int, typer.Option(help="Block: 0 is the first, -1 the last, -2 the one before.")] = -2,
+    site: Annotated[
+        str, typer.Option(help="residual (the stream after the block), mlp or attention (what it adds to the stream).")
+    ] = "residual",
+    tokens: Annotated[str, typer.Option(help="Positions to keep: all, cls or patches.")] = "all",
+    dtype: Annotated[str, typer.Option(help="Stored as float32, or float16 at half the size.")] = "float32",
+    limit: Annotated[int | None, typer.Option(help="Take this many images, spread evenly over the folder.")] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu, cuda or cuda:N.")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="Images at a time; by default what fits into memory.")] = None,
+) -> None:
+    """Run a model over a corpus and store the activations of one layer.
+
+    Images that cannot be read are reported and skipped. Run the same command again after a stop and it goes on where it
+    was; the result is the same.
+
+    Example: atomscope extract --images photos/ -o cache/stores/photos
+    """
+    given = [path for path in (images, corpus) if path is not None]
+    if len(given) != 1:
+        raise InputError("Name the pictures with either --images DIR or --corpus DIR.")
+    if captions is not None and images is None:
+        raise InputError("--captions goes with --images; a --corpus brings its own captions.")
+
+    from engine.corpus import open_corpus
+
+    progress = TerminalProgress()
+    pictures = open_corpus(given[0], captions)
+    for warning in pictures.warnings:
+        progress.warn(warning)
+
+    from engine.activations import extract as run
+    from engine.backbones import load_backbone
+
+    backbone = load_backbone(model, layer, site, tokens, device, progress)
+    spec = backbone.spec
+    err.print(
+        f"{spec.name}: block {spec.layer_index} of 0-{spec.n_layers - 1}, {spec.site}, {spec.n_positions} positions of width "
+        f"{spec.d_model}, on {backbone.device}",
+        soft_wrap=True,
+    )
+    if spec.note:
+        err.print(f"note: {spec.note}", markup=False, soft_wrap=True)
+    began = time.monotonic()
+    store = run(backbone, pictures, out, dtype, batch_size, limit, progress)
+    _summary(store, out, time.monotonic() - began)
+    next_step(f"atomscope train --acts {out} --sae sparsemax --atoms {_atoms(store.n_tokens)} -o {_run_folder(out)}")
+
+
+def _summary(store: ActivationStore, out: Path, seconds: float) -> None:
+    size = sum(shard["bytes"] for shard in store.manifest["shards"])
+    skipped = len(store.manifest["skipped"])
+    left_out = f", {skipped:,} skipped (listed in {out}/manifest.json)" if skipped else ""
+    err.print(
+        f"{out}: {store.n_items:,} images, {store.n_tokens:,} activations of width {store.d_model} in {store.dtype}, "
+        f"{size / 1e9:,.2f} GB{left_out}; {duration(seconds)}, peak memory {_peak_memory() / 1e9:.1f} GB",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+def _atoms(tokens: int) -> int:
+    """A dictionary size to start with: a power of two that leaves every atom something to learn from."""
+    smallest, largest = _ATOMS
+    return min(max(1 << max(tokens // _TOKENS_AN_ATOM, 1).bit_length() - 1, smallest), largest)
+
+
+def _run_folder(out: Path) -> Path:
+    """Beside ``stores/NAME``, ``runs/NAME``; elsewhere ``NAME-run``."""
+    return out.parent.parent / "runs" / out.name if out.parent.name == "stores" else out.with_name(f"{out.name}-run")
