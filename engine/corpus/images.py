@@ -7,6 +7,7 @@ memory is asked for. What comes out is always the same: 8-bit RGB, upright, tran
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from pathlib import Path
 
@@ -28,60 +29,15 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) if f
 """The only Pillow plugins that ever see a byte of a file; formats that run other programs (EPS) are not among them."""
 
 EXTENSIONS = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".png",
-        ".apng",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".dib",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-    ]
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm".split()
     + ([".avif"] if features.check("avif") else [])
 )
 """File names a folder listing takes for pictures. Only a guess: ``decode_image`` has the last word."""
 
 OTHER_PICTURES = (
     frozenset(
-        [
-            ".svg",
-            ".svgz",
-            ".eps",
-            ".ps",
-            ".pdf",
-            ".ai",
-            ".psd",
-            ".xcf",
-            ".heic",
-            ".heif",
-            ".avif",
-            ".jxl",
-            ".jp2",
-            ".j2k",
-            ".ico",
-            ".icns",
-            ".tga",
-            ".exr",
-            ".hdr",
-            ".raw",
-            ".dng",
-            ".cr2",
-            ".cr3",
-            ".nef",
-            ".arw",
-            ".orf",
-            ".rw2",
-        ]
+        ".svg .svgz .eps .ps .pdf .ai .psd .xcf .heic .heif .avif .jxl .jp2 .j2k "
+        ".ico .icns .tga .exr .hdr .raw .dng .cr2 .cr3 .nef .arw .orf .rw2".split()
     )
     - EXTENSIONS
 )
@@ -147,7 +103,7 @@ def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str |
     except MemoryError:
         raise UnreadableItem(f"{name} does not fit into memory. Scale it down.") from None
     except Exception as error:  # a damaged file makes a decoder raise anything: OSError, SyntaxError, struct.error, ...
-        detail = str(error).rstrip(".") or type(error).__name__
+        detail = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UnreadableItem(f"{name} is damaged or cut short ({detail}).") from None
 
 
@@ -167,16 +123,17 @@ def read_limited(path: Path, name: str) -> bytes:
     Raises
     ------
     UnreadableItem
-        If the file is missing, may not be read or is larger.
+        If it is missing, larger, no regular file, or may not be read.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # opening a pipe would wait for ever, a device would never end
+            raise UnreadableItem(f"{name} is not a regular file.")
+        if facts.st_size > MAX_BYTES:
+            raise UnreadableItem(f"{name} is larger than {MAX_BYTES // 2**20} MiB.")
+        return path.read_bytes()
     except OSError as error:
         raise UnreadableItem(f"{name} cannot be read ({error.strerror or error}).") from None
-    if len(data) > MAX_BYTES:
-        raise UnreadableItem(f"{name} is larger than {MAX_BYTES // 2**20} MiB.")
-    return data
 
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:

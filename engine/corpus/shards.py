@@ -75,7 +75,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     form = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(form, dict) or form.get("name") != FORMAT["name"] or not isinstance(form.get("major"), int):
         raise InputError(f"{path} does not describe an Atomscope corpus (format.name is not {FORMAT['name']!r}).")
-    if form["major"] > FORMAT["major"]:  # type: ignore[operator]
+    if form["major"] > FORMAT["major"]:
         raise InputError(
             f"The corpus {root} has format {form['major']}, this Atomscope reads up to {FORMAT['major']}: update Atomscope."
         )
