@@ -73,7 +73,7 @@ def top_items(atlas: Atlas) -> NDArray[np.int32]:
     """
 
     def compute() -> NDArray[np.int32]:
-        pairs = _pairs(atlas)
+        pairs = exemplar_pairs(atlas)
         first = pairs[pairs["rank"] < PREVIEW]
         items = np.full((atlas.n_atoms, PREVIEW), -1, np.int32)
         items[first["atom"].to_numpy(), first["rank"].to_numpy()] = first["item"].to_numpy()
@@ -113,7 +113,7 @@ def find(atlas: Atlas, words: str, limit: int = 200) -> list[Found]:
 
 
 def _caption_counts(atlas: Atlas, items: NDArray[np.int64]) -> NDArray[np.int64]:
-    pairs = _pairs(atlas)
+    pairs = exemplar_pairs(atlas)
     wanted = np.zeros(atlas.n_items, bool)
     wanted[items] = True
     return np.bincount(pairs["atom"].to_numpy()[wanted[pairs["item"].to_numpy()]], minlength=atlas.n_atoms)
@@ -146,7 +146,7 @@ def _item_texts(atlas: Atlas) -> pd.Series:
     return derived.get((atlas.key, "item texts"), compute)
 
 
-def _pairs(atlas: Atlas) -> pd.DataFrame:
+def exemplar_pairs(atlas: Atlas) -> pd.DataFrame:
     """(atom, rank, item) of every top exemplar."""
 
     def compute() -> pd.DataFrame:
