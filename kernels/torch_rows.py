@@ -40,11 +40,10 @@ def _chunk(scores: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor, Tens
         first = int(bad[0])
         raise explain_bad_row(first_row + first, scores[first])
 
-    # Group maxima first: they give the bound, and they say where candidates can be.
-    row, group = (maxima.double() > (top - 1)[:, None]).nonzero(as_tuple=True)
-    bound = _newton(maxima[row, group].double() - top[row], row, n_rows, top.new_full((n_rows,), -1.0))
-    passes = maxima[row, group].double() - top[row] > bound[row]
-    row, group = row[passes], group[passes]
+    # Group maxima give the bound, and say where candidates can be.
+    maxima = (maxima.double() - top[:, None]) if n_rows else maxima.double()
+    bound = _bound(maxima)
+    row, group = (maxima > bound[:, None]).nonzero(as_tuple=True)
 
     # Group j holds atoms j, j + G, j + 2G, ...; those past the end repeat the group's first atom and are dropped.
     member = torch.arange(-(-n_atoms // groups), device=scores.device) * groups
@@ -79,6 +78,20 @@ def _group_maxima(scores: Tensor, groups: int) -> Tensor:
     if rest:
         maxima[:, :rest] = torch.maximum(maxima[:, :rest], scores[:, whole:])
     return maxima
+
+
+def _bound(shifted: Tensor) -> Tensor:
+    """Sparsemax threshold of dense rows whose maximum is 0, by Newton from -1 upwards: float64 [n]."""
+    threshold = shifted.new_full((shifted.shape[0],), -1.0)
+    before = -1
+    while True:
+        inside = shifted > threshold[:, None]
+        size = inside.sum(dim=1)
+        if (total := int(size.sum())) == before:
+            return threshold
+        before = total
+        above = torch.where(inside, shifted, 0.0).sum(dim=1)
+        threshold = torch.maximum(threshold, (above - 1) / size)
 
 
 def _newton(shifted: Tensor, row: Tensor, n_rows: int, start: Tensor) -> Tensor:
