@@ -19,7 +19,6 @@ from PIL import Image
 from engine.corpus.images import (
     FORMATS,
     MAX_BYTES,
-    MAX_PIXELS,
     UnreadableItem,
     decode_image,
     looks_like_image,
@@ -202,8 +201,9 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     sentences = done.stdout.splitlines()
-    assert [sentence.split(" has ")[0] for sentence in sentences] == sorted(BOMBS)
-    assert all("million" in sentence and sentence.endswith("Scale it down.") for sentence in sentences), sentences
+    assert len(sentences) == len(BOMBS)
+    for kind, sentence in zip(sorted(BOMBS), sentences, strict=True):
+        assert sentence.startswith(kind) and "million" in sentence and sentence.endswith("Scale it down."), sentence
 
 
 def test_a_compressed_bomb_within_its_header_limit_is_told_by_its_pixels() -> None:
@@ -212,7 +212,6 @@ def test_a_compressed_bomb_within_its_header_limit_is_told_by_its_pixels() -> No
     with pytest.raises(UnreadableItem, match="3,000 x 3,000 pixels"):
         decode_image(image, max_pixels=8_000_000)
     assert decode_image(image, max_pixels=9_000_000).size == (3000, 3000)
-    assert MAX_PIXELS <= 2 * (Image.MAX_IMAGE_PIXELS or 0)
 
 
 def test_a_line_of_pixels_is_refused() -> None:
