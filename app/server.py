@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from app import exports, library, media
 from app.components.atom_map.routes import map_routes
+from app.ui import browser
 from engine.atlas import Atlas
 from engine.errors import AtomscopeError
 from engine.paths import ASSETS
@@ -121,6 +122,12 @@ def _font(request: Request) -> Response:
     return Response(path.read_bytes(), media_type="font/woff2", headers={"Cache-Control": _FOR_EVER})
 
 
+def _script(request: Request) -> Response:
+    if request.path_params["name"] != browser.script_name():
+        return _missing()
+    return Response(browser.script(), media_type="text/javascript", headers={"Cache-Control": _FOR_EVER})
+
+
 def _route(path: str, make: Maker, media_type: str, download: str | None = None) -> Route:
     return Route(f"/atomscope/{path}", partial(_answer, make, media_type, download))
 
@@ -138,6 +145,7 @@ ROUTES = [
         "export/{atlas}/{atom}/provenance.json", _of_atom(exports.provenance), "application/json", "provenance.json"
     ),
     Route("/atomscope/fonts/{name}", _font),
+    Route("/atomscope/ui/{name}", _script),
     *map_routes(library.find, lambda atlas, item: f"/atomscope/thumb/{atlas.key}/{item}.webp"),
 ]
 

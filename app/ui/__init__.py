@@ -3,9 +3,9 @@
 A page builds :class:`Html` with these functions and shows it with :func:`live`; it holds no markup of its own.
 """
 
+from app.ui.browser import Event, install_style, live
 from app.ui.charts import Bar, bars, histogram, legend, patch_grid, range_rows, table
 from app.ui.definitions import definition, term
-from app.ui.figures import Figure, chip, compact, figures, number, percent
 from app.ui.frame import atlas_card, page_title, section
 from app.ui.gallery import (
     atom_card,
@@ -18,8 +18,8 @@ from app.ui.gallery import (
     thumb_url,
 )
 from app.ui.html import Html, join, tag
-from app.ui.live import Event, install_style, live
 from app.ui.notices import empty, no_atlas, onboarding, plain, show_notices, warn
+from app.ui.numbers import Figure, chip, compact, figures, number, percent
 from app.ui.plots import show_plot
 
 __all__ = [

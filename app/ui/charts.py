@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.media import VIRIDIS
-from app.ui.figures import compact, number
 from app.ui.html import Html, join, tag
+from app.ui.numbers import compact, number
 
 _WIDTH = 520
 
@@ -36,8 +36,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], keep: str = 
     return tag("details", tag("summary", "Table"), inner, cls="as-table", data_keep=keep or None)
 
 
-def chart(svg: Html, name: str, numbers: Html | None = None) -> Html:
-    """A chart with its tools: save as SVG, and the folded table."""
+def chart(svg: Html, name: str, columns: Sequence[str] = (), numbers: Html | None = None) -> Html:
+    """A chart with its tools: save as SVG, and its table.
+
+    With ``columns`` (two names) the browser makes the table, when it is unfolded, from the marks' tips ("name: value"):
+    the numbers need not be sent twice.
+    """
+    if columns:
+        numbers = tag(
+            "details", tag("summary", "Table"), cls="as-table", data_keep=name, data_columns="|".join(columns)
+        )
     save = tag("button", "SVG", cls="as-save", data_save=f"{name}.svg", title="Save this chart as SVG")
     return tag("figure", svg, tag("div", numbers, save, cls="as-tools"), cls="as-chart")
 
@@ -71,39 +79,42 @@ def histogram(
     first, last = (int(filled[0]), int(filled[-1])) if filled.size else (0, len(c) - 1)
     left, right, top, bottom = 40, 8, 8, 34
     plot_width, plot_height = _WIDTH - left - right, height - top - bottom
-    low, high = e[first], e[last + 1]
-    span = (high - low) or 1.0
+    low, high = float(e[first]), float(e[last + 1])
     largest = max(int(c.max(initial=0)), 1)
+    slot = plot_width / (last + 1 - first)
 
     def x(value: float) -> float:
-        return left + plot_width * (value - low) / span
+        # Bins are drawn equally wide, whatever their edges (those of an atlas grow geometrically).
+        return left + slot * float(np.interp(value, e[first : last + 2], np.arange(last + 2 - first)))
 
     def y(count: float) -> float:
         share = math.log10(1 + count) / math.log10(1 + largest) if log_counts else count / largest
         return top + plot_height * (1 - share)
 
+    widths = np.diff(e[first : last + 2])
+    even = widths.max() < 3 * widths.min() or low <= 0
     columns = []
     for b in range(first, last + 1):
         if not c[b]:
             continue
-        says = f"{number(float(e[b]))} to {number(float(e[b + 1]))}: {int(c[b]):,} {y_label}"
+        says = f"{number(float(e[b]))} to {number(float(e[b + 1]))}: {int(c[b]):,}"
         click = {"data_on": on, "data_value": b, "tabindex": 0, "role": "button", "aria_label": says} if on else {}
         bar_top = y(c[b])
         columns.append(
             tag(
                 "rect",
-                x=f"{x(e[b]) + 0.5:.1f}",
-                y=f"{bar_top:.1f}",
-                width=f"{max(x(e[b + 1]) - x(e[b]) - 1, 0.8):.1f}",
-                height=f"{max(top + plot_height - bar_top, 1):.1f}",
-                cls="as-bar as-on" if b == selected else "as-bar",
+                x=f"{left + slot * (b - first) + 0.5:.4g}",
+                y=f"{bar_top:.4g}",
+                width=f"{max(slot - 1, 0.8):.3g}",
+                height=f"{max(top + plot_height - bar_top, 1):.4g}",
+                cls="as-on" if b == selected else None,
                 data_tip=says,
                 **click,
             )
         )
     base = top + plot_height
     axis = [tag("line", x1=left, x2=_WIDTH - right, y1=base, y2=base, cls="as-axis")]
-    for value, text in tick_labels or [(v, number(v)) for v in _ticks(low, high)]:
+    for value, text in tick_labels or [(v, number(v)) for v in (_ticks(low, high) if even else _log_ticks(low, high))]:
         if low <= value <= high:
             axis.append(tag("text", text, x=f"{x(value):.1f}", y=base + 14, cls="as-tick", text_anchor="middle"))
     for count in _count_ticks(largest, log_counts):
@@ -119,9 +130,10 @@ def histogram(
     scale = ", log scale" if log_counts else ""
     axis.append(tag("text", x_label, x=_WIDTH - right, y=height - 4, cls="as-label", text_anchor="end"))
     axis.append(tag("text", f"{y_label}{scale}", x=left, y=height - 4, cls="as-label"))
-    svg = tag("svg", axis, columns, viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=alt)
-    rows = [(number(float(e[b])), number(float(e[b + 1])), f"{int(c[b]):,}") for b in range(first, last + 1)]
-    return chart(svg, name, table(["from", "to", y_label], rows, keep=name))
+    svg = tag(
+        "svg", axis, tag("g", columns, cls="as-columns"), viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=alt
+    )
+    return chart(svg, name, (x_label, y_label))
 
 
 def bars(shown: Sequence[Bar], alt: str, on: str = "", limit: float | None = None) -> Html:
@@ -179,7 +191,7 @@ def range_rows(
         )
     svg = tag("svg", shapes, viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=alt)
     cells = [(r[0], *(number(v) for v in r[1:6]), f"{r[6]:,}") for r in rows]
-    return chart(svg, name, table([unit, "p5", "p25", "median", "p75", "p95", "items"], cells, keep=name))
+    return chart(svg, name, numbers=table([unit, "p5", "p25", "median", "p75", "p95", "items"], cells, keep=name))
 
 
 def patch_grid(
@@ -218,7 +230,7 @@ def patch_grid(
     svg = tag("svg", squares, viewBox=size, role="img", aria_label=alt, style="max-width:380px")
     cells = [(r + 1, *(f"{values[r, c]:.1f}" for c in range(columns))) for r in range(rows)]
     cells += [(label, f"{value:.1f}", *([""] * (columns - 1))) for label, value in extra]
-    return chart(svg, name, table(["row", *map(str, range(1, columns + 1))], cells, keep=name))
+    return chart(svg, name, numbers=table(["row", *map(str, range(1, columns + 1))], cells, keep=name))
 
 
 def _square(x: float, y: float, side: float, value: float, low: float, high: float, says: str) -> Html:
@@ -247,6 +259,16 @@ def _ticks(low: float, high: float, about: int = 6) -> list[float]:
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw)
     first = math.ceil(low / step)
     return [round(k * step, 12) for k in range(first, math.floor(high / step) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten inside ``[low, high]``, at most eight."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [m * 10.0**p for p in powers for m in steps if low <= m * 10.0**p <= high]
+        if len(ticks) <= 8:
+            return ticks
+    return ticks[:: math.ceil(len(ticks) / 8)]
 
 
 def _count_ticks(largest: int, log: bool) -> list[int]:

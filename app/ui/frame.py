@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.ui.figures import compact
+from app.ui.browser import live
 from app.ui.html import Html, join, tag
-from app.ui.live import live
 from app.ui.notices import show_notices
+from app.ui.numbers import compact
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas

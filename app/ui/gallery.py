@@ -6,15 +6,16 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app import media, search, state
-from app.ui.figures import number, percent
 from app.ui.html import Html, tag
+from app.ui.numbers import number, percent
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from engine.atlas import Atlas
 
-_CAPTION = 90
+_CAPTION = 160
+_ON = "Support of its patches"
 
 
 def thumb_url(atlas: Atlas, item: int) -> str:
@@ -49,42 +50,43 @@ def exemplar_grid(
         _exemplar(atlas, atom, row, about, heat, outline)
         for row, about in zip(exemplars.itertuples(index=False), items.itertuples(index=False), strict=True)
     ]
-    return tag("div", cards, cls=f"as-grid as-{size}")
+    # What all cards share is written once: a step should stay small.
+    return tag("div", cards, cls=f"as-grid as-{size}", data_zoom=_ON, style=_patch_size(atlas))
 
 
 def _exemplar(atlas: Atlas, atom: int, row: Any, about: Any, heat: str, outline: bool) -> Html:
-    caption = _cut(about.caption or about.label, _CAPTION)
     over = None if heat == "off" else heat_url(atlas, atom, row.kind, row.rank, heat)
     picture = _picture(atlas, row.item, about, over, row.position if outline else None)
-    note = "" if row.kind == "top" else tag("em", f"q {percent(row.quantile)}")
+    note = None if row.kind == "top" else tag("em", f"q {percent(row.quantile)}")
     return tag(
         "figure",
-        tag("a", picture, data_on="item", data_value=row.item, href=state.href("counts", item=row.item)),
-        tag("figcaption", tag("b", number(row.value)), note, " ", caption),
-        data_tip=_cut(f"{about.label}. {about.caption}" if about.label else about.caption, 240) or None,
+        tag("a", picture, data_value=row.item),
+        tag("figcaption", tag("b", number(row.value)), note, _cut(about.caption or about.label, _CAPTION)),
     )
 
 
 def _picture(atlas: Atlas, item: int, about: Any, over: str | None, peak: int | None) -> Html:
     if about.kind == "text":
         return tag("span", _cut(about.caption, 220), cls="as-text")
-    alt = _cut(about.caption or about.label or f"item {item}", 120)
+    alt = about.label or _cut(about.caption, 40) or f"item {item}"
     layers = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt=alt)]
     if over is not None and atlas.grid[0]:
         layers.append(tag("img", src=over, loading="lazy", alt="", cls="as-over"))
     if peak is not None and peak >= atlas.prefix and atlas.grid[0]:
-        layers.append(tag("i", cls="as-peak", style=patch_box(atlas, peak)))
+        layers.append(tag("i", cls="as-peak", style=_patch_place(atlas, peak)))
     return tag("span", layers, cls="as-pic")
 
 
-def patch_box(atlas: Atlas, position: int) -> str:
-    """CSS of the frame around one patch, in percent of the picture."""
+def _patch_size(atlas: Atlas) -> str | None:
+    rows, columns = atlas.grid
+    return f"--pw:{100 / columns:.4g}%;--ph:{100 / rows:.4g}%" if rows and columns else None
+
+
+def _patch_place(atlas: Atlas, position: int) -> str:
+    """CSS of where a patch begins, in percent of the picture."""
     rows, columns = atlas.grid
     row, column = divmod(position - atlas.prefix, columns)
-    return (
-        f"left:{100 * column / columns:.4g}%;top:{100 * row / rows:.4g}%;"
-        f"width:{100 / columns:.4g}%;height:{100 / rows:.4g}%"
-    )
+    return f"left:{100 * column / columns:.4g}%;top:{100 * row / rows:.4g}%"
 
 
 def support_card(atlas: Atlas, item: int, overlay: bool = True, selected: bool = False, on: str = "item") -> Html:

@@ -14,6 +14,7 @@ export default function (component) {
     room.tip.hidden = true
     room.root.innerHTML = data.html
     room.shown = data.html
+    for (const a of room.root.querySelectorAll("[data-zoom] a")) a.tabIndex = 0
     for (const d of room.root.querySelectorAll("details[data-keep]")) if (kept.includes(d.dataset.keep)) d.open = true
   }
   if (data.prefetch.length) {
@@ -34,6 +35,8 @@ function open(parent) {
   const room = { root, tip, shown: null, send: () => {} }
 
   root.addEventListener("click", (event) => {
+    const picture = event.target.closest("[data-zoom] a")
+    if (picture) { event.preventDefault(); return zoom(picture, room) }
     if (event.target.closest("[data-save]")) return save(event.target.closest("[data-save]"))
     const target = event.target.closest("[data-on]")
     if (!target || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return
@@ -43,6 +46,8 @@ function open(parent) {
     room.send({ on: target.dataset.on, value })
   })
   root.addEventListener("keydown", (event) => {
+    const picture = event.target.closest("[data-zoom] a")
+    if (picture && event.key === "Enter") return zoom(picture, room)
     const target = event.target.closest("[data-on]")
     if (!target || target.tagName === "A" || target.tagName === "BUTTON") return
     if (event.key === "Enter" || event.key === " ") {
@@ -60,14 +65,16 @@ function open(parent) {
     tip.style.top = `${above > 8 ? above : at.bottom + 8}px`
   }
   const tipped = (event) => {
-    const target = event.target.closest?.("[data-tip]")
-    if (target) show(target.dataset.tip, target.getBoundingClientRect())
+    const target = event.target.closest?.("[data-tip], figcaption")
+    const text = target?.dataset.tip ?? (target && target.scrollHeight > target.clientHeight + 1 ? target.innerText : "")
+    if (text) show(text, target.getBoundingClientRect())
     else if (!event.target.closest?.("[data-grid]")) tip.hidden = true
   }
   root.addEventListener("pointerover", tipped)
   root.addEventListener("focusin", tipped)
   root.addEventListener("pointerleave", () => { tip.hidden = true })
   root.addEventListener("focusout", () => { tip.hidden = true })
+  root.addEventListener("toggle", (event) => { if (event.target.open) tabulate(event.target) }, true)
   root.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true })
 
   // A picture with data-grid="rows,columns,prefix" and data-numbers=URL tells the number of the patch under the pointer.
@@ -142,4 +149,55 @@ function save(button) {
   link.download = button.dataset.save
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 1000)
+}
+
+// The table of a chart, made from the tips of its marks ("name: value").
+function tabulate(details) {
+  if (!details.dataset.columns || details.querySelector("table")) return
+  const cell = (kind, text) => Object.assign(document.createElement(kind), { textContent: text })
+  const line = (kind, texts) => {
+    const row = document.createElement("tr")
+    row.append(...texts.map((text) => cell(kind, text)))
+    return row
+  }
+  const table = document.createElement("table"), frame = document.createElement("div")
+  table.append(line("th", details.dataset.columns.split("|")))
+  for (const mark of details.closest("figure").querySelectorAll("svg [data-tip]")) {
+    const at = mark.dataset.tip.lastIndexOf(": ")
+    if (at > 0) table.append(line("td", [mark.dataset.tip.slice(0, at), mark.dataset.tip.slice(at + 2)]))
+  }
+  frame.className = "as-scroll"
+  frame.append(table)
+  details.append(frame)
+}
+
+// One picture large, over the page, with its whole caption and a way on.
+function zoom(picture, room) {
+  const dialog = document.createElement("dialog")
+  dialog.className = "as-zoom"
+  const caption = document.createElement("div")
+  const text = picture.closest("figure")?.querySelector("figcaption")
+  if (text) caption.append(...[...text.childNodes].map((n) => n.cloneNode(true)))
+  const label = picture.querySelector("img")?.alt
+  if (label) caption.append(Object.assign(document.createElement("i"), { textContent: ` ${label}` }))
+  const row = document.createElement("p")
+  const says = picture.closest("[data-zoom]").dataset.zoom
+  if (says) {
+    const on = Object.assign(document.createElement("button"), { textContent: says })
+    on.onclick = () => { dialog.close(); room.send({ on: "item", value: picture.dataset.value ?? "" }) }
+    row.append(on)
+  }
+  if (picture.querySelector(".as-over")) {
+    const bare = Object.assign(document.createElement("button"), { textContent: "Without heat map" })
+    bare.onclick = () => { bare.textContent = dialog.classList.toggle("as-bare") ? "With heat map" : "Without heat map" }
+    row.append(bare)
+  }
+  row.append(Object.assign(document.createElement("button"), { textContent: "Close", onclick: () => dialog.close() }))
+  dialog.append(picture.querySelector(".as-pic, .as-text").cloneNode(true), caption, row)
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close() })
+  dialog.addEventListener("close", () => { dialog.remove(); picture.focus() })
+  // The arrow keys step through atoms; not behind an open picture.
+  dialog.addEventListener("keydown", (event) => event.stopPropagation())
+  room.root.append(dialog)
+  dialog.showModal()
 }

@@ -7,6 +7,7 @@ that a middle click opens a new tab.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -58,13 +59,28 @@ def _read(raw: Any) -> Event | None:
 
 
 def _component() -> Any:
-    return st.components.v2.component("atomscope_live", js=script(), isolate_styles=False)
+    return st.components.v2.component("atomscope_live", js=_loader(), isolate_styles=False)
 
 
 @cache
 def script() -> str:
-    """The browser half, as one module."""
-    return (_HERE / "live.js").read_text("utf-8")
+    """The browser half, as one module; a route of the server serves it."""
+    return (_HERE / "browser.js").read_text("utf-8")
+
+
+@cache
+def script_name() -> str:
+    """File name of :func:`script`, with a hash of its content: it may be kept for ever."""
+    return f"browser-{hashlib.sha256(script().encode()).hexdigest()[:10]}.js"
+
+
+@cache
+def _loader() -> str:
+    # Streamlit sends a component's script with every message of the component: a step would carry all of it.
+    return (
+        f"const url = new URL('/atomscope/ui/{script_name()}', location.origin).href\n"
+        "export default async (component) => (await import(url)).default(component)\n"
+    )
 
 
 @cache
