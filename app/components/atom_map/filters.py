@@ -1,4 +1,4 @@
-"""Which atoms are drawn, and which match a search. One implementation serves the map, the table and the link."""
+"""Which atoms are drawn. One implementation serves the map, the controls and the link."""
 
 from __future__ import annotations
 
@@ -86,34 +86,6 @@ def numeric_columns(atoms: pd.DataFrame) -> list[str]:
         for name in atoms.columns
         if name not in ("atom", "x", "y", "cluster") and pd.api.types.is_numeric_dtype(atoms[name])
     ]
-
-
-def search_text(atoms: pd.DataFrame) -> pd.Series:
-    """Lower-case text of each atom that a search looks into: label, candidates, heaviest class label."""
-    candidates = atoms["label_candidates"].map(lambda names: " ".join(map(str, names)) if names is not None else "")
-    joined = atoms["label"].fillna("").astype(str) + " " + candidates + " " + atoms["top_label"].fillna("").astype(str)
-    return joined.str.lower()
-
-
-def search_atoms(texts: pd.Series, query: str) -> np.ndarray:
-    """Atoms that match a query, ascending: every word must occur; a bare number also names the atom itself.
-
-    Parameters
-    ----------
-    texts : result of :func:`search_text`
-    query : what a person typed; blank matches nothing
-    """
-    words = query.lower().split()[:8]
-    if not words:
-        return np.empty(0, dtype=np.int64)
-    keep = np.ones(len(texts), dtype=bool)
-    for word in words:
-        keep &= texts.str.contains(word, regex=False).to_numpy()
-    if len(words) == 1 and words[0].lstrip("#").isascii() and words[0].lstrip("#").isdecimal():
-        atom = int(words[0].lstrip("#")[:12])
-        if atom < len(texts):
-            keep[atom] = True
-    return np.flatnonzero(keep)
 
 
 def _number(value: float) -> str:

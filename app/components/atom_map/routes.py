@@ -10,19 +10,19 @@ import gzip
 import hashlib
 import math
 from collections.abc import Awaitable, Callable
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.components.atom_map.filters import AtomFilter, numeric_columns, search_atoms, search_text
+from app import search
+from app.components.atom_map.filters import AtomFilter, numeric_columns
 from app.components.atom_map.ids import decode_ids
 from app.components.atom_map.scales import CATEGORICAL, categories_of
 from engine.errors import InputError
@@ -118,7 +118,7 @@ def _set(atlas: Atlas, request: Request) -> Response:
 
 
 def _search(atlas: Atlas, request: Request) -> Response:
-    return _raw(search_atoms(searchable(atlas), request.query_params.get("q", "")[:200]).astype("<u4"))
+    return _raw(matching(atlas, request.query_params.get("q", "")[:200]).astype("<u4"))
 
 
 def _clusters(atlas: Atlas, request: Request) -> Response:
@@ -143,10 +143,13 @@ def _card(atlas: Atlas, request: Request, thumb_url: ThumbUrl) -> Response:
     return JSONResponse(card, headers=_FOREVER)
 
 
-@lru_cache(maxsize=4)
-def searchable(atlas: Atlas) -> pd.Series:
-    """Lower-case search text of every atom of an atlas, built once."""
-    return search_text(atlas.atoms)
+def matching(atlas: Atlas, words: str) -> np.ndarray:
+    """Atoms that :func:`app.search.find` finds, and the atom itself when the words are its number; ascending int64."""
+    found = {hit.atom for hit in search.find(atlas, words, limit=atlas.n_atoms)}
+    number = words.strip().removeprefix("#")
+    if number.isascii() and number.isdigit() and len(number) < 10 and int(number) < atlas.n_atoms:
+        found.add(int(number))
+    return np.array(sorted(found), dtype=np.int64)
 
 
 async def _static(request: Request) -> Response:

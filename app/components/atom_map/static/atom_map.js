@@ -33,8 +33,9 @@ class AtomMap {
     this.root.dataset.mount = ++mounts
     this.root.dataset.state = "loading"
     this.root.innerHTML = `
-      <div class="plot"></div><canvas class="paint" aria-hidden="true"></canvas><svg class="paint" aria-hidden="true"></svg>
-      <div class="middle" aria-hidden="true"></div><ul class="legend" aria-label="categories"></ul>
+      <div class="stage"><div class="plot"></div><canvas class="paint" aria-hidden="true"></canvas>
+        <svg class="paint" aria-hidden="true"></svg><div class="middle" aria-hidden="true"></div></div>
+      <ul class="legend" aria-label="categories"></ul>
       <p class="status" aria-live="polite"></p><aside class="card" hidden></aside><div class="wait"></div>`
     const style = document.createElement("link")
     style.rel = "stylesheet"
@@ -105,15 +106,19 @@ class AtomMap {
       const begin = performance.now()
       this.split = figure.points(columns, data)
       this.paint = figure.painter(columns, data, this.theme)
-      const { clientWidth } = this.root
+      this.legend() // first: it takes its height from the stage
+      const { clientWidth, clientHeight } = this.part(".stage")
       const traces = figure.traces(columns, data, this.theme, this.split)
-      const layout = figure.layout(columns, data, this.theme, clientWidth, data.height)
+      const layout = figure.layout(columns, data, this.theme, clientWidth, clientHeight)
       const first = !this.drawn
       if (!first && this.graph._fullLayout) layout.dragmode = this.graph._fullLayout.dragmode
       await this.Plotly.react(this.graph, traces, layout, figure.config(data, this.downloads()))
-      if (first) this.listen()
+      if (first) {
+        // Between the points and plotly.js's own colour bar and tools, so that a selection does not veil those.
+        this.graph.querySelector(".gl-container").after(this.overlay.canvas)
+        this.listen()
+      }
       this.drawn = wanted
-      this.legend()
       this.root.dataset.drawMs = Math.round(performance.now() - begin)
     }
     this.repaint()
@@ -168,9 +173,10 @@ class AtomMap {
       if (atom !== this.hover) { this.hover = atom; this.repaint() }
     })
     graph.on("plotly_unhover", () => this.unhover())
+    graph.on("plotly_deselect", () => this.clear())
     graph.on("plotly_click", ({ points }) => this.send("clicked", atomOf(points[0])))
     graph.on("plotly_selected", event => {
-      if (!event?.points) return
+      if (!event?.points?.length) return // plotly.js announces every lasso once before it has looked inside
       this.send("selected", event.points.map(atomOf))
       // The outline has done its work: the selected atoms are shown by the overlay, also after a reload of the page.
       this.Plotly.relayout(graph, { selections: [] })
@@ -267,10 +273,12 @@ class AtomMap {
   }
 
   resize() {
-    const width = this.root.clientWidth
-    if (!this.drawn || !width || width === this.graph._fullLayout.width) return
+    const { clientWidth: width, clientHeight: height } = this.part(".stage")
+    if (!this.drawn || !width) return
+    const { width: oldWidth, height: oldHeight } = this.graph._fullLayout
+    if (width === oldWidth && height === oldHeight) return
     clearTimeout(this.resizeTimer)
-    this.resizeTimer = setTimeout(() => this.relayout({ width }), 120)
+    this.resizeTimer = setTimeout(() => this.relayout({ width, height }), 120)
   }
 
   destroy() {

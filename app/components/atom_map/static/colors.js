@@ -16,6 +16,7 @@ export function themeOf(element) {
     border: read("--st-border-color", dark ? "#3a3f4b" : "#d0d7de"),
     panel: read("--st-secondary-background-color", dark ? "#1c2029" : "#f4f5f7"),
     font: read("--st-font", "sans-serif"),
+    ring: dark ? "#ff7f3f" : "#d55e00", // vermilion: neither in viridis nor in cividis
     rest: dark ? "#59606d" : "#c3c8d0", // atoms without a value or outside the named categories
   }
 }

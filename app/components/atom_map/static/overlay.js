@@ -119,8 +119,8 @@ export class Overlay {
     if (hover !== null) this.circle(hover, 7, theme.text, 1.5)
     if (focus === null) return
     this.circle(focus, 11, theme.background, 5)
-    this.circle(focus, 11, theme.primary, 3)
-    this.circle(focus, 2.5, theme.primary, 3)
+    this.circle(focus, 11, theme.ring, 3)
+    this.circle(focus, 2.5, theme.ring, 3)
   }
 
   circle(atom, radius, stroke, width) {
