@@ -14,6 +14,7 @@ from app.ui.gallery import (
     heat_url,
     item_heat_url,
     map_marker,
+    picture_of,
     support_card,
     thumb_url,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "page_title",
     "patch_grid",
     "percent",
+    "picture_of",
     "plain",
     "range_rows",
     "section",

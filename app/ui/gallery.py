@@ -56,7 +56,7 @@ def exemplar_grid(
 
 def _exemplar(atlas: Atlas, atom: int, row: Any, about: Any, heat: str, outline: bool) -> Html:
     over = None if heat == "off" else heat_url(atlas, atom, row.kind, row.rank, heat)
-    picture = _picture(atlas, row.item, about, over, row.position if outline else None)
+    picture = picture_of(atlas, row.item, about, over, row.position if outline else None)
     note = None if row.kind == "top" else tag("em", f"q {percent(row.quantile)}")
     return tag(
         "figure",
@@ -65,7 +65,8 @@ def _exemplar(atlas: Atlas, atom: int, row: Any, about: Any, heat: str, outline:
     )
 
 
-def _picture(atlas: Atlas, item: int, about: Any, over: str | None, peak: int | None) -> Html:
+def picture_of(atlas: Atlas, item: int, about: Any, over: str | None = None, peak: int | None = None) -> Html:
+    """An item's picture (or text) with an overlay and the frame around one patch; ``about`` is its row of the items."""
     if about.kind == "text":
         return tag("span", _cut(about.caption, 220), cls="as-text")
     alt = about.label or _cut(about.caption, 40) or f"item {item}"
@@ -93,7 +94,7 @@ def support_card(atlas: Atlas, item: int, overlay: bool = True, selected: bool =
     """One item with the support size of every patch painted over it; pointing at a patch tells its number."""
     about = atlas.items.loc[item]
     over = f"/atomscope/support/{atlas.key}/{item}.png" if overlay else None
-    picture = _picture(atlas, item, about, over, None)
+    picture = picture_of(atlas, item, about, over, None)
     rows, columns = atlas.grid
     pointing = (
         {
