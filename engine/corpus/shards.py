@@ -156,8 +156,9 @@ def _item_faults(items: pd.DataFrame, manifest: dict[str, Any]) -> Iterator[str]
     if len(items) != manifest.get("items"):
         yield f"its shards hold {len(items):,} items, {MANIFEST} states {manifest.get('items')}."
     counts = {str(split): int(count) for split, count in items["split"].value_counts().items()}
-    if counts != manifest.get("splits"):
-        yield f"its splits are {counts}, {MANIFEST} states {manifest.get('splits')}."
+    stated = manifest.get("splits")
+    if not isinstance(stated, dict) or counts != {split: count for split, count in stated.items() if count}:
+        yield f"its splits are {counts}, {MANIFEST} states {stated}."
     for split in counts:
         if split not in SPLITS:
             yield f"there is a split {split!r}; splits are {', '.join(SPLITS[:-1])}."
