@@ -19,7 +19,7 @@ from torch import Tensor
 from kernels.codes import SparseCodes
 from kernels.decode import gather_sum, transposed
 from kernels.dispatch import Backend
-from kernels.scores import score_product
+from kernels.linear import score_factors, score_product
 from kernels.sparsemax import check_values, through_support
 from kernels.support import Support, Values, sparsemax_support
 
@@ -112,11 +112,12 @@ class _SelectedScores(torch.autograd.Function):
         select: Callable[[Tensor], Support],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         hidden = masked.nonzero().squeeze(1) if masked is not None else None
-        row_bytes = atoms.shape[0] * max(q.element_size(), 4)
+        left, right = score_factors(q, atoms)
+        row_bytes = atoms.shape[0] * max(left.element_size(), 4)
         step = max(1, _CHUNK_BYTES.get(q.device.type, 2**27) // row_bytes)
         parts = []
         for start in range(0, max(q.shape[0], 1), step):
-            scores = score_product(q[start : start + step], atoms)
+            scores = score_product(left[start : start + step], right)
             if bias is not None:
                 scores += bias
             if hidden is not None and hidden.numel():

@@ -45,6 +45,10 @@ def gather_sum(crow: Tensor, col: Tensor, val: Tensor, table: Tensor) -> Tensor:
         return table.new_zeros(n_rows, table.shape[1])
     if col.numel() > n_rows * table.shape[0] * _DENSE_FROM.get(table.device.type, 1.0):
         return _dense_gather_sum(SparseCodes(crow, col, val, table.shape[0]), table)
+    if _on_triton(table, val):
+        from kernels.gpu.sparse_decode import gather_sum as compiled
+
+        return compiled(crow, col, val, table).to(table.dtype)
     return F.embedding_bag(
         col.long(), table, crow, mode="sum", per_sample_weights=val.to(table.dtype), include_last_offset=True
     )
@@ -56,6 +60,10 @@ def gather_dots(codes: SparseCodes, left: Tensor, table: Tensor) -> Tensor:
         from kernels.numba_sparse import gathered_dots
 
         return gathered_dots(codes.crow, codes.col, left, table)
+    if _on_triton(table, left):
+        from kernels.gpu.sparse_dots import gather_dots as compiled
+
+        return compiled(codes.crow, codes.col, left, table)
     row, col = codes.row, codes.col.long()
     step = max(1, _CHUNK_BYTES // (table.shape[1] * table.element_size()))
     parts = [
@@ -79,6 +87,10 @@ def transposed(codes: SparseCodes) -> SparseCodes:
     atoms = torch.arange(codes.n_atoms + 1, device=codes.col.device, dtype=codes.col.dtype)
     starts = torch.searchsorted(by_atom, atoms)
     return SparseCodes(starts, codes.row[source].int(), codes.val[source], len(codes))
+
+
+def _on_triton(*tensors: Tensor) -> bool:
+    return installed("triton") and all(each.device.type == "cuda" and each.dtype != torch.float64 for each in tensors)
 
 
 def _dense_gather_sum(codes: SparseCodes, table: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ active group, of which there are about as many as the support has entries. A row
 left with status ``OVERFLOW`` to :mod:`kernels.gpu.row_support_fallback`.
 """
 
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import triton

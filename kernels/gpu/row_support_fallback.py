@@ -9,6 +9,8 @@ status is ``OVERFLOW``. Other rows end at once, so the host need not know which 
 Cost: one read of the row a Newton step, about 8 to 12 of them, mostly from the L2 cache.
 """
 
+# mypy: allow-untyped-defs
+
 from __future__ import annotations
 
 import triton
