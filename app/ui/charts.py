@@ -63,6 +63,7 @@ def histogram(
     on: str = "",
     selected: int | None = None,
     height: int = 150,
+    width: int = _WIDTH,
 ) -> Html:
     """Counts in bins.
 
@@ -73,12 +74,13 @@ def histogram(
     tick_labels : (place, text) of the horizontal axis, when the edges are not what a person should read.
     marks : (place, text) of thin vertical lines.
     on : event a click on a bin sends, with the bin's number; empty for none.
+    width, height : of the drawing; about the pixels it will have, or its letters grow and shrink with it.
     """
     e, c = np.asarray(edges, float), np.asarray(counts, np.int64)
     filled = np.flatnonzero(c)
     first, last = (int(filled[0]), int(filled[-1])) if filled.size else (0, len(c) - 1)
     left, right, top, bottom = 40, 8, 8, 34
-    plot_width, plot_height = _WIDTH - left - right, height - top - bottom
+    plot_width, plot_height = width - left - right, height - top - bottom
     low, high = float(e[first]), float(e[last + 1])
     largest = max(int(c.max(initial=0)), 1)
     slot = plot_width / (last + 1 - first)
@@ -113,12 +115,12 @@ def histogram(
             )
         )
     base = top + plot_height
-    axis = [tag("line", x1=left, x2=_WIDTH - right, y1=base, y2=base, cls="as-axis")]
+    axis = [tag("line", x1=left, x2=width - right, y1=base, y2=base, cls="as-axis")]
     for value, text in tick_labels or [(v, number(v)) for v in (_ticks(low, high) if even else _log_ticks(low, high))]:
         if low <= value <= high:
             axis.append(tag("text", text, x=f"{x(value):.1f}", y=base + 14, cls="as-tick", text_anchor="middle"))
     for count in _count_ticks(largest, log_counts):
-        axis.append(tag("line", x1=left, x2=_WIDTH - right, y1=f"{y(count):.1f}", y2=f"{y(count):.1f}", cls="as-rule"))
+        axis.append(tag("line", x1=left, x2=width - right, y1=f"{y(count):.1f}", y2=f"{y(count):.1f}", cls="as-rule"))
         axis.append(
             tag("text", compact(count), x=left - 6, y=f"{y(count) + 3.5:.1f}", cls="as-tick", text_anchor="end")
         )
@@ -128,10 +130,10 @@ def histogram(
                 tag("line", x1=f"{x(value):.1f}", x2=f"{x(value):.1f}", y1=top, y2=base, cls="as-mark", data_tip=text)
             )
     scale = ", log scale" if log_counts else ""
-    axis.append(tag("text", x_label, x=_WIDTH - right, y=height - 4, cls="as-label", text_anchor="end"))
+    axis.append(tag("text", x_label, x=width - right, y=height - 4, cls="as-label", text_anchor="end"))
     axis.append(tag("text", f"{y_label}{scale}", x=left, y=height - 4, cls="as-label"))
     svg = tag(
-        "svg", axis, tag("g", columns, cls="as-columns"), viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=alt
+        "svg", axis, tag("g", columns, cls="as-columns"), viewBox=f"0 0 {width} {height}", role="img", aria_label=alt
     )
     return chart(svg, name, (x_label, y_label))
 

@@ -16,7 +16,7 @@ import streamlit as st
 
 from app.components.atom_map.filters import AtomFilter
 from app.components.atom_map.routes import PREFIX, category_names, static_version
-from app.components.atom_map.scales import CATEGORICAL, SEQUENTIAL, as_json, categories_of, scale_of
+from app.components.atom_map.scales import CATEGORICAL, SEQUENTIAL, as_json, axis_scale, categories_of, color_scale
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -138,7 +138,7 @@ def _payload(atlas: Atlas, view: MapView, height: int, small: bool, alt: str) ->
 def _axis(atlas: Atlas, column: str) -> dict[str, Any]:
     if column in ("x", "y"):
         return {"column": column, "place": True}
-    return {**as_json(scale_of(atlas.atoms[column], robust=False)), "place": False, "title": column.replace("_", " ")}
+    return {**as_json(axis_scale(atlas.atoms[column])), "place": False, "title": column.replace("_", " ")}
 
 
 @lru_cache(maxsize=64)
@@ -153,7 +153,7 @@ def _color(atlas: Atlas, column: str, palette: str) -> dict[str, Any]:
         }
     return {
         "kind": "sequential",
-        **as_json(scale_of(atlas.atoms[column])),
+        **as_json(color_scale(atlas.atoms[column])),
         "title": column.replace("_", " "),
         "palette": SEQUENTIAL[palette],
     }

@@ -54,17 +54,24 @@ def is_heavy_tailed(values: np.ndarray) -> bool:
     return bool(high / low > 100)
 
 
-def scale_of(values: pd.Series, *, robust: bool = True) -> Scale:
-    """The scale of a column.
+def color_scale(values: pd.Series) -> Scale:
+    """Colours of a column: log when it is heavy-tailed; limits at the 1st and 99th percentile, so that an outlier does not
+    flatten the rest. ``values``: one number an atom, NaN where it has none."""
+    return _scale(values, log=is_heavy_tailed(values.to_numpy(dtype=np.float64)), robust=True)
 
-    Parameters
-    ----------
-    values : one number an atom, NaN where it has none
-    robust : limits at the 1st and 99th percentile (colours: an outlier must not flatten the rest) instead of the
-        extremes (coordinates)
-    """
+
+def axis_scale(values: pd.Series) -> Scale:
+    """A coordinate axis for a column: log when nothing is negative and the positive values span a factor of ten or more;
+    limits at the extremes."""
     array = values.to_numpy(dtype=np.float64)
-    log = is_heavy_tailed(array)
+    finite = array[np.isfinite(array)]
+    positive = finite[finite > 0]
+    log = bool(positive.size and finite.min() >= 0 and positive.max() / positive.min() >= 10)
+    return _scale(values, log=log, robust=False)
+
+
+def _scale(values: pd.Series, log: bool, robust: bool) -> Scale:
+    array = values.to_numpy(dtype=np.float64)
     shown = array[np.isfinite(array) & (array > 0 if log else True)]
     if not shown.size:
         return Scale(str(values.name), False, 0.0, 1.0, ((0.0, "0"), (1.0, "1")))
@@ -121,7 +128,10 @@ def _log_ticks(low: float, high: float) -> list[float]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     stride = max((last - first) // 5, 1)
     decades = [10.0**e for e in range(first, last + 1, stride) if low <= 10.0**e <= high]
-    return decades if len(decades) >= 2 else [low, high]
+    if len(decades) >= 3:
+        return decades
+    between = [f * 10.0**e for e in range(first, last + 1) for f in (1, 2, 5) if low <= f * 10.0**e <= high]
+    return between if len(between) >= 2 else [low, high]
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:

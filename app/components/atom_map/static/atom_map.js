@@ -61,6 +61,7 @@ class AtomMap {
     this.send = setTriggerValue
     this.root.style.height = `${data.height}px`
     this.root.classList.toggle("small", data.small)
+    this.root.classList.toggle("axes", !data.axes[0].place)
     this.root.setAttribute("aria-label", data.alt || `Map of ${data.atoms} atoms`)
     if (!before) this.part(".wait").textContent = `Loading ${data.atoms.toLocaleString("en")} atoms …`
     try {
