@@ -512,16 +512,18 @@ def _write_atoms(
 
 
 def _write_training(folder: Path, l0: float) -> None:
-    step = np.arange(0, 2001, 20)
+    step = np.arange(20, 2001, 20)
     decay = np.exp(-step / 400)
     columns = {
         "step": step,
         "tokens": step * 4096,
         "loss": 0.08 + 0.9 * decay,
-        "fvu": 0.12 + 0.88 * decay,
+        "nmse": 0.12 + 0.88 * decay,
         "l0": l0 * (1 + 3 * decay),
-        "dead": np.round(200 * (1 - decay)),
+        "dead": 0.08 * (1 - decay),
+        "lr": 4e-4 * np.minimum(step / 500, 1.0),
         "tokens_per_second": np.full(len(step), 20_000.0),
+        "validation_nmse": np.where(step % 200 == 0, 0.13 + 0.88 * decay, np.nan),
     }
     pq.write_table(pa.table(columns), folder / "training.parquet")
 
@@ -588,19 +590,20 @@ def _write_header(
     meta = {
         **header(),
         "title": f"Synthetic shapes, {n_atoms:,} atoms",
-        "counts": {**counts, **status_counts(status), "skipped_items": 0},
+        "counts": {**counts, **status_counts(status), "skipped_items": 0, **_LABELS},
         "backbone": {
             "name": "synthetic",
             "revision": "",
             "architecture": "none",
-            "layer": 10,
+            "layer": -2,
+            "layer_index": 10,
             "site": "residual",
             "tokens": "all",
             "d_model": WIDTH,
             "n_layers": 12,
             "grid": [GRID, GRID],
             "prefix": PREFIX,
-            "image_size": 224,
+            "image_size": [224, 224],
             "preprocessing": {},
             "dtype": "float32",
             "note": "Generated pictures and drawn numbers: no model was run.",
@@ -617,6 +620,7 @@ def _write_header(
             "tokens": n_items * POSITIONS,
         },
         "sae": read_json(folder / "sae" / "config.json"),
+        "exemplars": {"top_n": TOP_N, "bands": BANDS, "band_size": BAND_SIZE, "sample": n_items},
         "histogram_edges": edges.tolist(),
         "measured": {"test": {"fvu": 0.12, "explained_variance": 0.88, "l0_mean": l0}},
         "layout": {"method": "umap", "parameters": {}, "seed": seed},
@@ -625,4 +629,5 @@ def _write_header(
     write_meta(folder, meta)
 
 
+_LABELS = {"labels": 20, "labels_counted": 20, "coactivation_tokens": 0}
 _SPLITS = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}

@@ -47,6 +47,8 @@ def make_table(file: str, columns: Mapping[str, Any]) -> pa.Table:
         if isinstance(values, (pa.Array, pa.ChunkedArray)):
             arrays.append(values.cast(field.type))
         else:
+            if isinstance(values, np.ndarray) and values.dtype == np.float64:
+                values = values.astype(np.float32)  # Arrow refuses to drop digits by itself
             arrays.append(pa.array(values, type=field.type, from_pandas=False))
     return pa.Table.from_arrays(arrays, schema=schema)
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from engine.atlas.schema import (
@@ -23,6 +25,7 @@ from engine.atlas.schema import (
     FORMAT_NAME,
     RARE_BELOW,
     TOKENS_PER_GROUP,
+    arrow_schema,
     definitions,
 )
 from engine.atlas.tables import lists, make_table, write_grouped
@@ -38,6 +41,11 @@ _PACKAGES = (
     "pyarrow",
     "pillow",
 )
+
+
+_ITEM_WORDS = ("id", "kind", "split", "label", "caption", "source", "license", "credit")
+
+ITEMS_PER_GROUP = 16_384
 
 
 @dataclass
@@ -124,6 +132,36 @@ def write_entrants(
     """Write ``entrants.parquet`` from rows sorted by (token, rank); ``n_tokens`` tokens are sampled."""
     table = make_table("entrants.parquet", {"token": token, "rank": rank, "atom": atom, "gap": gap})
     write_grouped(folder / "entrants.parquet", table, "token", n_tokens, TOKENS_PER_GROUP)
+
+
+def write_items(
+    folder: Path, items: pd.DataFrame, support: NDArray[np.uint16], tau: NDArray[np.float32] | None
+) -> None:
+    """Write ``items.parquet`` in chunks: ``support`` and ``tau`` [n_items, P] may be memory maps larger than memory.
+
+    Parameters
+    ----------
+    items : DataFrame
+        Items of the activation store, in order.
+    """
+    with pq.ParquetWriter(folder / "items.parquet", arrow_schema("items.parquet"), compression="zstd") as writer:
+        for start in range(0, max(len(items), 1), ITEMS_PER_GROUP):
+            part = items.iloc[start : start + ITEMS_PER_GROUP]
+            sizes = np.asarray(support[start : start + len(part)])
+            columns: dict[str, Any] = {name: part[name].astype(str).tolist() for name in _ITEM_WORDS}
+            columns |= {name: part[name].to_numpy() for name in ("width", "height", "corpus_index")}
+            offsets = np.arange(len(part) + 1) * sizes.shape[1]
+            if tau is None:
+                thresholds = lists(np.zeros(len(part) + 1, np.int64), np.zeros(0, np.float32), pa.float32())
+            else:
+                thresholds = lists(offsets, np.asarray(tau[start : start + len(part)]).reshape(-1), pa.float32())
+            columns |= {
+                "item": np.arange(start, start + len(part)),
+                "support": lists(offsets, sizes.reshape(-1), pa.uint16()),
+                "tau": thresholds,
+                "support_mean": sizes.mean(axis=1).astype(np.float32),
+            }
+            writer.write_table(make_table("items.parquet", columns))
 
 
 def statuses(firing_count: NDArray[np.int64], tokens: int) -> NDArray[Any]:

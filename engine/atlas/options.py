@@ -1,0 +1,64 @@
+"""What a build of an atlas can be told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtlasOptions:
+    """Options of ``build_atlas``."""
+
+    title: str = ""
+    """A line for the eye; made from model, layer and SAE when empty."""
+
+    top_n: int = 24
+    """Top exemplars an atom keeps."""
+
+    sample_items: int = 64
+    """Items, chosen by hash, whose codes the atlas holds in full."""
+
+    neighbours: int = 10
+    """Neighbours of each kind an atom keeps."""
+
+    layout: bool = True
+    """Compute the map and its clusters."""
+
+    corpus_beside: bool = False
+    """Pictures come from the corpus, which lies in the folder that holds the atlas, instead of from thumbnails."""
+
+    thumb_size: int = 224
+    """Longest side of a thumbnail, pixels."""
+
+    baselines: dict[str, Path] = field(default_factory=dict)
+    """Further SAEs trained on the same data, name -> run folder."""
+
+    seed: int = 0
+    """Seed of the map."""
+
+    device: str = "auto"
+    """Where tokens are encoded: auto, cpu, cuda or cuda:N."""
+
+    checkpoint_seconds: float = 60.0
+    """Seconds between two saved states of the pass; has no influence on the result."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("top_n", 1), ("sample_items", 1), ("neighbours", 0), ("thumb_size", 16)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}.")
+        if self.top_n > 1000:
+            raise InputError(f"top_n must be at most 1000, not {self.top_n}: an atlas is for looking at.")
+        for name in self.baselines:
+            if not name or not all(c.isalnum() or c in "-_" for c in name):
+                raise InputError(f"The baseline name {name!r} becomes a folder: use letters, digits, - and _ only.")
+
+    def identity(self) -> dict[str, Any]:
+        """The options that decide what the atlas holds, JSON-ready."""
+        values = asdict(self)
+        for name in ("baselines", "device", "checkpoint_seconds"):
+            del values[name]
+        return values
