@@ -30,6 +30,7 @@ PAGES = [
 def main() -> None:
     """Draw the frame and run the page the URL names."""
     st.set_page_config("Atomscope", ASSETS / "icon.png", layout="wide", initial_sidebar_state=236)
+    st.logo(ASSETS / "logo.png", size="small", icon_image=ASSETS / "icon.png")
     ui.install_style()
     pages = _pages()
     page = st.navigation(list(pages.values()))

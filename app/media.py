@@ -122,7 +122,7 @@ def support_png(atlas: Atlas, item: int) -> bytes:
     share = np.clip((grid - low) / (high - low), 0, 1)
     rgba = np.empty((*grid.shape, 4), np.uint8)
     rgba[..., :3] = VIRIDIS[(share * 255).astype(np.uint8)]
-    rgba[..., 3] = 178
+    rgba[..., 3] = 150
     return _png(Image.fromarray(rgba, "RGBA"))
 
 

@@ -36,7 +36,7 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
         main = tag(
             "p", "This atom fires on no token of this corpus: it has no examples, no histogram and no neighbours."
         )
-        return tag("article", _head(atlas, atom, about), tag("main", main), cls="as-concept")
+        return tag("article", _head(atlas, atom, about), tag("main", main), cls="as-atom-page")
     top = atlas.exemplars(atom, "top")
     weaker = atlas.exemplars(atom, "quantile")
     shown = top.head(options.top)
@@ -50,13 +50,13 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
     )
     beside = tag(
         "section",
-        ui.section(ui.term("Fires weaker", "quantile"), "sampled from lower quantiles"),
+        ui.section(ui.term("Fires weaker", "quantile"), "lower quantiles"),
         ui.exemplar_grid(atlas, atom, weaker, *draw, size="s")
         if len(weaker)
         else tag("p", "It fires on too few items to sample weaker ones.", cls="as-caption"),
         cls="as-weaker",
     )
-    return tag("article", _head(atlas, atom, about), main, beside, _aside(atlas, atom), cls="as-concept")
+    return tag("article", _head(atlas, atom, about), main, beside, _aside(atlas, atom), cls="as-atom-page")
 
 
 def _head(atlas: Atlas, atom: int, about: Any) -> Html:
@@ -125,6 +125,7 @@ def _aside(atlas: Atlas, atom: int) -> Html:
             alt=f"Histogram of the activations of atom {atom}",
             name=f"atom-{atom}-activation",
             x_label="activation",
+            width=320,
         ),
     ]
     if len(labels):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -42,18 +41,17 @@ def page() -> None:
 @st.fragment
 def _concept() -> None:
     atlas = state.atlas()
-    sequence = search.order(atlas, *_order())
-    first = int(sequence.atoms[0]) if len(sequence.atoms) else 0
-    atom = state.integer("atom", 0, atlas.n_atoms - 1, default=first, what="atom")
-    assert atom is not None  # there is a default
-    _toolbar(atlas, sequence, atom)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="concepts_toolbar"):
+        options = _toolbar(atlas)
+        sequence = _sequence(atlas)
+        first = int(sequence.atoms[0]) if len(sequence.atoms) else 0
+        atom = state.integer("atom", 0, atlas.n_atoms - 1, default=first, what="atom")
+        assert atom is not None  # there is a default
+        place = int(sequence.place[atom])
+        where = f"{place + 1:,} of {len(sequence.atoms):,}" if place >= 0 else "outside the filter"
+        st.caption(where, width="content")
     ui.show_notices()
     _results(atlas)
-    options = concept_view.Options(
-        top=st.session_state["concepts_n"],
-        heat=st.session_state["concepts_heat"],
-        outline=st.session_state["concepts_peak"],
-    )
     nearby = [search.step(sequence, atom, by) for by in (1, -1)]
     ui.live(
         concept_view.body(atlas, atom, options),
@@ -63,68 +61,55 @@ def _concept() -> None:
     )
 
 
-def _order() -> tuple[str, tuple[str, ...]]:
-    """The order and the statuses asked for; the widgets below keep them in the URL."""
-    by = st.session_state.get("concepts_sort") or st.query_params.get("concepts_sort", "id")
-    shown = st.session_state.get("concepts_show") or st.query_params.get_all("concepts_show")
-    statuses = tuple(status for status in STATUSES if status in shown) or STATUSES[:3]
-    return (by if by in search.ORDERS else "id"), statuses
+def _sequence(atlas: Atlas) -> search.Order:
+    """The atoms that Previous and Next visit, in the order and of the statuses the toolbar says."""
+    by = st.session_state.get("concepts_sort")
+    shown = st.session_state.get("concepts_show") or STATUSES[:3]
+    return search.order(atlas, by if by in search.ORDERS else "id", [s for s in STATUSES if s in shown])
 
 
-def _toolbar(atlas: Atlas, sequence: search.Order, atom: int) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="concepts_toolbar"):
-        step = partial(_step, sequence, atom)
-        st.button(
-            "Previous",
-            key="concepts_previous",
-            icon=":material/arrow_back:",
-            shortcut="Left",
-            on_click=step,
-            args=(-1,),
-        )
-        st.button(
-            "Next", key="concepts_next", icon=":material/arrow_forward:", shortcut="Right", on_click=step, args=(1,)
-        )
-        st.button(
-            "Random",
-            key="concepts_random",
-            icon=":material/casino:",
-            help="A random live atom",
-            on_click=_random,
-            args=(atlas,),
-        )
-        st.text_input(
-            "Search",
-            key="concepts_q",
-            type="search",
-            placeholder="Atom id, label, or words in captions",
-            label_visibility="collapsed",
-            bind="query-params",
-            on_change=_jump,
-            args=(atlas,),
-            width=290,
-        )
-        st.selectbox(
-            "Order",
-            list(search.ORDERS),
-            key="concepts_sort",
-            format_func=lambda key: search.ORDERS[key][0],
-            label_visibility="collapsed",
-            bind="query-params",
-            width=220,
-        )
-        with st.popover("View", icon=":material/tune:"):
-            _view_options()
-        place = int(sequence.place[atom])
-        where = f"{place + 1:,} of {len(sequence.atoms):,}" if place >= 0 else "outside the filter"
-        st.caption(where, width="content")
+def _toolbar(atlas: Atlas) -> concept_view.Options:
+    st.button(
+        "Previous", key="concepts_previous", icon=":material/arrow_back:", shortcut="Left", on_click=_step, args=(-1,)
+    )
+    st.button("Next", key="concepts_next", icon=":material/arrow_forward:", shortcut="Right", on_click=_step, args=(1,))
+    st.button(
+        "Random",
+        key="concepts_random",
+        icon=":material/casino:",
+        help="A random live atom",
+        on_click=_random,
+        shortcut="X",
+    )
+    st.text_input(
+        "Search",
+        key="concepts_q",
+        type="search",
+        placeholder="Atom id, label, or words in captions",
+        label_visibility="collapsed",
+        bind="query-params",
+        on_change=_jump,
+        args=(atlas,),
+        width=250,
+    )
+    st.selectbox(
+        "Order",
+        list(search.ORDERS),
+        key="concepts_sort",
+        format_func=lambda key: search.ORDERS[key][0],
+        label_visibility="collapsed",
+        bind="query-params",
+        width=200,
+    )
+    with st.popover("View", icon=":material/tune:"):
+        return _view_options()
 
 
-def _view_options() -> None:
-    st.segmented_control(
+def _view_options() -> concept_view.Options:
+    top = st.segmented_control(
         "Pictures", COUNTS, default=12, key="concepts_n", bind="query-params", required=True, help="Top exemplars shown"
     )
-    st.segmented_control(
+    heat = st.segmented_control(
         "Heat map",
         list(HEATS),
         default="atom",
@@ -135,7 +120,7 @@ def _view_options() -> None:
         help="What full colour means: the atom's largest activation anywhere (pictures compare), or the largest in each "
         "picture (weak firings become visible).",
     )
-    st.toggle("Frame the strongest patch", True, key="concepts_peak", bind="query-params")
+    outline = st.toggle("Frame the strongest patch", True, key="concepts_peak", bind="query-params")
     st.pills(
         "Step through",
         STATUSES,
@@ -145,6 +130,7 @@ def _view_options() -> None:
         bind="query-params",
         help="Which atoms Previous and Next visit.",
     )
+    return concept_view.Options(top or 12, heat if heat in HEATS else "atom", outline)
 
 
 def _results(atlas: Atlas) -> None:
@@ -155,12 +141,16 @@ def _results(atlas: Atlas) -> None:
     ui.live(concept_view.results(atlas, words, found), key="concepts_results", on_event=_on_event)
 
 
-def _step(sequence: search.Order, atom: int, by: int) -> None:
-    state.put(atom=search.step(sequence, atom, by))
+def _step(by: int) -> None:
+    atlas = state.atlas()
+    sequence = _sequence(atlas)
+    first = int(sequence.atoms[0]) if len(sequence.atoms) else 0
+    atom = state.integer("atom", 0, atlas.n_atoms - 1, default=first)
+    state.put(atom=search.step(sequence, atom or 0, by))
 
 
-def _random(atlas: Atlas) -> None:
-    live = search.order(atlas, "id", ("live",)).atoms
+def _random() -> None:
+    live = search.order(state.atlas(), "id", ("live",)).atoms
     if len(live):
         state.put(atom=int(random.choice(live)))
     else:

@@ -4,7 +4,7 @@ A page builds :class:`Html` with these functions and shows it with :func:`live`;
 """
 
 from app.ui.browser import Event, install_style, live
-from app.ui.charts import Bar, bars, histogram, legend, patch_grid, range_rows, table
+from app.ui.charts import Bar, bars, colour, histogram, legend, patch_grid, range_rows, table
 from app.ui.definitions import definition, term
 from app.ui.frame import atlas_card, page_title, section
 from app.ui.gallery import (
@@ -14,6 +14,7 @@ from app.ui.gallery import (
     heat_url,
     item_heat_url,
     map_marker,
+    patch_picture,
     picture_of,
     support_card,
     thumb_url,
@@ -33,6 +34,7 @@ __all__ = [
     "atom_cards",
     "bars",
     "chip",
+    "colour",
     "compact",
     "definition",
     "empty",
@@ -51,6 +53,7 @@ __all__ = [
     "onboarding",
     "page_title",
     "patch_grid",
+    "patch_picture",
     "percent",
     "picture_of",
     "plain",

@@ -42,14 +42,15 @@ function open(parent) {
     if (!target || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return
     event.preventDefault()
     let value = target.dataset.value ?? ""
-    if (target.dataset.grid) value += ":" + cell(target, event).index
+    if (target.dataset.grid && target.dataset.on === "patch") value += ":" + cell(target, event).index
     room.send({ on: target.dataset.on, value })
   })
   root.addEventListener("keydown", (event) => {
     const picture = event.target.closest("[data-zoom] a")
     if (picture && event.key === "Enter") return zoom(picture, room)
     const target = event.target.closest("[data-on]")
-    if (!target || target.tagName === "A" || target.tagName === "BUTTON") return
+    if (!target || (target.tagName === "A" && target.href) || target.tagName === "BUTTON") return
+    if (target.dataset.grid && target.dataset.on === "patch" && walk(target, event, room)) return
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault()
       room.send({ on: target.dataset.on, value: target.dataset.value ?? "" })
@@ -71,6 +72,16 @@ function open(parent) {
     else if (!event.target.closest?.("[data-grid]")) tip.hidden = true
   }
   root.addEventListener("pointerover", tipped)
+  // Pointing at a row with data-heat=URL lays that picture over the one with data-heat-here.
+  const heat = (event) => {
+    const row = event.target.closest?.("[data-heat]"), here = root.querySelector("[data-heat-here] .as-pic")
+    if (!here) return
+    here.querySelector(".as-live")?.remove()
+    here.classList.toggle("as-lit", Boolean(row))
+    if (row) here.append(Object.assign(document.createElement("img"), { src: row.dataset.heat, className: "as-live", alt: "" }))
+  }
+  root.addEventListener("pointerover", heat)
+  root.addEventListener("focusin", heat)
   root.addEventListener("focusin", tipped)
   root.addEventListener("pointerleave", () => { tip.hidden = true })
   root.addEventListener("focusout", () => { tip.hidden = true })
@@ -127,6 +138,27 @@ function mark(target, index) {
   const at = index - prefix
   frame.style.cssText = `left:${((at % columns) / columns) * 100}%;top:${(Math.floor(at / columns) / rows) * 100}%;` +
     `width:${100 / columns}%;height:${100 / rows}%`
+}
+
+// Arrow keys walk over the patches of a picture that has the focus; Enter chooses.
+function walk(target, event, room) {
+  const [rows, columns, prefix] = target.dataset.grid.split(",").map(Number)
+  const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
+  const at = Number(target.dataset.at ?? 0)
+  if (moves[event.key]) {
+    const row = Math.min(Math.max(Math.floor(at / columns) + moves[event.key][0], 0), rows - 1)
+    const column = Math.min(Math.max((at % columns) + moves[event.key][1], 0), columns - 1)
+    target.dataset.at = row * columns + column
+    mark(target, prefix + row * columns + column)
+    event.preventDefault()
+    event.stopPropagation()
+    return true
+  }
+  if (event.key === "Enter" && target.dataset.at !== undefined) {
+    room.send({ on: "patch", value: `${target.dataset.value}:${prefix + at}` })
+    return true
+  }
+  return false
 }
 
 // Saves the figure's SVG as it looks now: colours come from the theme, so they are written into the copy.

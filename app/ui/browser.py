@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
@@ -32,6 +32,7 @@ def live(
     key: str,
     on_event: Callable[[Event], None] | None = None,
     prefetch: Sequence[str] = (),
+    width: Literal["stretch", "content"] = "stretch",
 ) -> Event | None:
     """Show ``html`` and return the event of this run, if there was one.
 
@@ -47,7 +48,9 @@ def live(
         if event is not None and on_event is not None:
             on_event(event)
 
-    result = _component()(key=key, data={"html": html, "prefetch": list(prefetch)}, on_event_change=changed)
+    result = _component()(
+        key=key, data={"html": html, "prefetch": list(prefetch)}, on_event_change=changed, width=width
+    )
     return _read(result.get("event"))
 
 

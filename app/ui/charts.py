@@ -16,6 +16,7 @@ from app.media import VIRIDIS
 from app.ui.html import Html, join, tag
 from app.ui.numbers import compact, number
 
+# Charts scale to their column; text reads best when a chart is drawn about as wide as it is shown.
 _WIDTH = 520
 
 
@@ -74,6 +75,7 @@ def histogram(
     tick_labels : (place, text) of the horizontal axis, when the edges are not what a person should read.
     marks : (place, text) of thin vertical lines.
     on : event a click on a bin sends, with the bin's number; empty for none.
+    width, height : of the drawing, in its own units; about as wide as it will be shown, or its text gets too small.
     width, height : of the drawing; about the pixels it will have, or its letters grow and shrink with it.
     """
     e, c = np.asarray(edges, float), np.asarray(counts, np.int64)
@@ -95,6 +97,8 @@ def histogram(
 
     widths = np.diff(e[first : last + 2])
     even = widths.max() < 3 * widths.min() or low <= 0
+    whole = bool((np.mod(e[first : last + 2], 1) == 0).all())
+    about = max(3, width // 80)
     columns = []
     for b in range(first, last + 1):
         if not c[b]:
@@ -116,7 +120,9 @@ def histogram(
         )
     base = top + plot_height
     axis = [tag("line", x1=left, x2=width - right, y1=base, y2=base, cls="as-axis")]
-    for value, text in tick_labels or [(v, number(v)) for v in (_ticks(low, high) if even else _log_ticks(low, high))]:
+    for value, text in tick_labels or [
+        (v, number(v)) for v in (_ticks(low, high, about, whole) if even else _log_ticks(low, high))
+    ]:
         if low <= value <= high:
             axis.append(tag("text", text, x=f"{x(value):.1f}", y=base + 14, cls="as-tick", text_anchor="middle"))
     for count in _count_ticks(largest, log_counts):
@@ -156,12 +162,14 @@ def range_rows(
     unit: str,
     on: str = "",
     selected: str = "",
+    ticks: Sequence[tuple[float, str]] | None = None,
+    drawn: int = _WIDTH,
 ) -> Html:
     """Distributions of several groups on one axis: (name, p5, p25, median, p75, p95, count) each, thin to thick to dot."""
-    row_height, left, right, top = 19, 150, 44, 6
+    row_height, left, right, top = 19, min(150, drawn // 3), 44, 6
     low, high = min((r[1] for r in rows), default=0), max((r[5] for r in rows), default=1)
     span = (high - low) or 1.0
-    width = _WIDTH - left - right
+    width = drawn - left - right
     height = top + row_height * len(rows) + 26
 
     def x(value: float) -> str:
@@ -169,10 +177,12 @@ def range_rows(
 
     shapes: list[Html] = []
     base = top + row_height * len(rows) + 2
-    for value in _ticks(low, high):
+    for value, text in ticks or [(v, number(v)) for v in _ticks(low, high, max(3, width // 60))]:
+        if not low <= value <= high:
+            continue
         shapes.append(tag("line", x1=x(value), x2=x(value), y1=top, y2=base, cls="as-rule"))
-        shapes.append(tag("text", number(value), x=x(value), y=base + 13, cls="as-tick", text_anchor="middle"))
-    shapes.append(tag("text", unit, x=_WIDTH, y=base + 13, cls="as-label", text_anchor="end"))
+        shapes.append(tag("text", text, x=x(value), y=base + 13, cls="as-tick", text_anchor="middle"))
+    shapes.append(tag("text", unit, x=left - 8, y=base + 13, cls="as-label", text_anchor="end"))
     for place, (label, p5, p25, median, p75, p95, count) in enumerate(rows):
         y = top + row_height * place + row_height / 2
         says = f"{label}: median {number(median)}, half within {number(p25)} to {number(p75)}, {count:,} items"
@@ -180,18 +190,18 @@ def range_rows(
         shapes.append(
             tag(
                 "g",
-                tag("rect", x=0, y=y - row_height / 2, width=_WIDTH, height=row_height, cls="as-hit"),
-                tag("text", _fit(label, 24), x=left - 8, y=y + 4, cls="as-name", text_anchor="end"),
+                tag("rect", x=0, y=y - row_height / 2, width=drawn, height=row_height, cls="as-hit"),
+                tag("text", _fit(label, left // 6), x=left - 8, y=y + 4, cls="as-name", text_anchor="end"),
                 tag("line", x1=x(p5), x2=x(p95), y1=y, y2=y, cls="as-thin"),
                 tag("line", x1=x(p25), x2=x(p75), y1=y, y2=y, cls="as-thick"),
                 tag("circle", cx=x(median), cy=y, r=3.6, cls="as-dot"),
-                tag("text", f"{count:,}", x=_WIDTH, y=y + 4, cls="as-tick", text_anchor="end"),
+                tag("text", f"{count:,}", x=drawn, y=y + 4, cls="as-tick", text_anchor="end"),
                 cls="as-row as-on" if label == selected else "as-row",
                 data_tip=says,
                 **click,
             )
         )
-    svg = tag("svg", shapes, viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=alt)
+    svg = tag("svg", shapes, viewBox=f"0 0 {drawn} {height}", role="img", aria_label=alt)
     cells = [(r[0], *(number(v) for v in r[1:6]), f"{r[6]:,}") for r in rows]
     return chart(svg, name, numbers=table([unit, "p5", "p25", "median", "p75", "p95", "items"], cells, keep=name))
 
@@ -252,13 +262,15 @@ def legend(low: float, high: float, text: str) -> Html:
     return tag("div", tag("span", text), tag("em", number(low)), bar, tag("em", f"{number(high)}+"), cls="as-legend")
 
 
-def _ticks(low: float, high: float, about: int = 6) -> list[float]:
+def _ticks(low: float, high: float, about: int = 6, whole: bool = False) -> list[float]:
     """Round numbers inside ``[low, high]``, about ``about`` of them."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low] if math.isfinite(low) else []
     raw = (high - low) / about
     power = 10 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw)
+    if whole:
+        step = max(1.0, float(math.ceil(step)))
     first = math.ceil(low / step)
     return [round(k * step, 12) for k in range(first, math.floor(high / step) + 1)]
 

@@ -95,22 +95,41 @@ def support_card(atlas: Atlas, item: int, overlay: bool = True, selected: bool =
     about = atlas.items.loc[item]
     over = f"/atomscope/support/{atlas.key}/{item}.png" if overlay else None
     picture = picture_of(atlas, item, about, over, None)
-    rows, columns = atlas.grid
-    pointing = (
-        {
-            "data_grid": f"{rows},{columns},{atlas.prefix}",
-            "data_numbers": f"/atomscope/support/{atlas.key}/{item}.json",
-            "data_says": "support size",
-        }
-        if about["kind"] == "image" and rows
-        else {}
-    )
+    pointing = _pointing(atlas, item) if about["kind"] == "image" and atlas.grid[0] else {}
     caption = _cut(about["caption"] or about["label"], _CAPTION)
     mean = float(atlas.support[item, atlas.prefix :].mean()) if atlas.n_positions > atlas.prefix else float("nan")
     link = tag("a", picture, data_on=on, data_value=item, href=state.href("counts", item=item), **pointing)
     return tag(
         "figure", link, tag("figcaption", tag("b", f"{mean:.1f}"), " ", caption), cls="as-on" if selected else None
     )
+
+
+def patch_picture(atlas: Atlas, item: int, position: int, painted: bool) -> Html:
+    """One picture large; each patch tells its support size and can be chosen; rows with ``data-heat`` paint over it."""
+    about = atlas.items.loc[item]
+    over = f"/atomscope/support/{atlas.key}/{item}.png" if painted else None
+    picture = picture_of(atlas, item, about, over, position)
+    return tag(
+        "a",
+        picture,
+        cls="as-big",
+        style=_patch_size(atlas),
+        tabindex=0,
+        data_heat_here=True,
+        data_on="patch",
+        data_value=item,
+        **_pointing(atlas, item),
+    )
+
+
+def _pointing(atlas: Atlas, item: int) -> dict[str, str]:
+    """Attributes that let a picture tell the support size of the patch under the pointer."""
+    rows, columns = atlas.grid
+    return {
+        "data_grid": f"{rows},{columns},{atlas.prefix}",
+        "data_numbers": f"/atomscope/support/{atlas.key}/{item}.json",
+        "data_says": "support size",
+    }
 
 
 def atom_card(atlas: Atlas, atom: int, note: str = "", pictures: int = 3, tip: str = "") -> Html:

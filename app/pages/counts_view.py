@@ -1,0 +1,279 @@
+"""How the counts are drawn: pure functions from an atlas to markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app import counts, media, search, state, ui
+from app.ui import Figure, Html, tag
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+SUPPORT_SHOWN = 24
+
+# log10 places of the counts a person reads.
+_POWERS = [(float(np.log10(m * 10**p)), ui.compact(m * 10**p)) for p in range(10) for m in (1, 3)]
+
+
+def support_figures(atlas: Atlas) -> Html:
+    """The headline figures of the support sizes."""
+    s = counts.summary(atlas)
+    shown = [
+        Figure("mean support size", f"{s.mean:.1f}", ui.definition("support size"), "atoms a patch"),
+        Figure("median", f"{s.median:.0f}", "Half of all patches have a support of at most this size."),
+        Figure("5% to 95%", f"{s.low:.0f} to {s.high:.0f}", "Nine of ten patches have a support size in this range."),
+        Figure("largest", f"{s.largest:,}", "The largest support of any patch."),
+        Figure("one atom only", ui.percent(s.single), "Share of the patches that a single atom describes."),
+    ]
+    if s.cls is not None:
+        shown.append(
+            Figure("CLS", f"{s.cls:.1f}", "Mean support size of the CLS token, which has no place in the picture.")
+        )
+    return tag("div", ui.figures(shown), cls="as-block")
+
+
+def gallery(atlas: Atlas, items: Sequence[int], painted: bool, selected: int | None) -> Html:
+    """Inputs with their support sizes painted over them."""
+    cards = [ui.support_card(atlas, int(item), painted, int(item) == selected) for item in items]
+    return tag("div", cards, cls="as-grid as-s")
+
+
+def explorer(atlas: Atlas, item: int, position: int, painted: bool, drop: float = 0.0) -> Html:
+    """One input large: every patch can be chosen; beside it what its support holds."""
+    about = atlas.items.loc[item]
+    sizes = atlas.support[item]
+    facts = [
+        Figure("complexity", f"{counts.complexity(atlas)[item]:.1f}", ui.definition("complexity")),
+        Figure("more complex than", ui.percent(counts.rank_of(atlas, item)), "of the inputs of this corpus."),
+    ]
+    if atlas.tau is not None:
+        facts.append(Figure("tau", ui.number(float(atlas.tau[item, position]), 4), ui.definition("tau")))
+    where = place_name(atlas, position)
+    facts.append(Figure("support size", f"{int(sizes[position])}", ui.definition("support size"), where))
+    names = [str(about["label"]), str(about["caption"])]
+    title = tag("p", tag("b", names[0]), " ", names[1], tag("span", f" {about['id']}", cls="as-id"), cls="as-caption")
+    picture = _big_picture(atlas, item, position, painted)
+    return tag(
+        "div",
+        tag("div", picture, title, cls="as-explorer-left"),
+        tag("div", ui.figures(facts, small=True), _support_list(atlas, item, position, drop), cls="as-explorer-right"),
+        cls="as-explorer",
+    )
+
+
+def place_name(atlas: Atlas, position: int) -> str:
+    """Where a position is, in words."""
+    rows, columns = atlas.grid
+    if position < atlas.prefix:
+        return "CLS token" if position == 0 else f"register {position}"
+    if not rows:
+        return f"position {position}"
+    row, column = divmod(position - atlas.prefix, columns)
+    return f"row {row + 1}, column {column + 1}"
+
+
+def _big_picture(atlas: Atlas, item: int, position: int, painted: bool) -> Html:
+    prefix = [
+        tag(
+            "button",
+            f"{place_name(atlas, p)}: {int(atlas.support[item, p])}",
+            cls="as-token as-on" if p == position else "as-token",
+            data_on="patch",
+            data_value=f"{item}:{p}",
+        )
+        for p in range(atlas.prefix)
+    ]
+    if atlas.grid[0] and atlas.items["kind"].iloc[item] == "image":
+        return ui.join(ui.patch_picture(atlas, item, position, painted), tag("p", prefix, cls="as-tokens"))
+    low, high = media.support_range(atlas)
+    squares = [
+        tag(
+            "button",
+            cls="as-square as-on" if p == position else "as-square",
+            style=f"background:{ui.colour(float(size), low, high)}",
+            data_on="patch",
+            data_value=f"{item}:{p}",
+            data_tip=f"{place_name(atlas, p)}: {int(size)}",
+        )
+        for p, size in enumerate(atlas.support[item])
+    ]
+    return tag("p", squares, cls="as-squares")
+
+
+def _support_list(atlas: Atlas, item: int, position: int, drop: float) -> Html:
+    codes = atlas.token_codes(item, position)
+    if codes is None:
+        return tag(
+            "p",
+            "The atlas holds single activations for a sample of its inputs; this one is not among them. "
+            "“With codes” above shows those that are.",
+            cls="as-caption",
+        )
+    atoms, values = codes
+    ranked = np.argsort(-values, kind="stable")[:SUPPORT_SHOWN]
+    full = float(np.abs(values).max()) if len(values) else 1.0
+    rows = [
+        _atom_row(atlas, item, int(atoms[k]), abs(float(values[k])) / full, ui.number(float(values[k]))) for k in ranked
+    ]
+    more = f", the {SUPPORT_SHOWN} strongest shown" if len(atoms) > SUPPORT_SHOWN else ""
+    parts = [
+        ui.section(
+            ui.term("Its support", "support"), f"{len(atoms)} atoms{more}; point at one to see where it fires", level=3
+        ),
+        tag("ul", rows, cls="as-support"),
+    ]
+    entrants = atlas.entrants(item, position)
+    if entrants is not None and len(entrants):
+        parts.append(_entrant_list(atlas, item, position, entrants, drop))
+    return ui.join(*parts)
+
+
+def _entrant_list(atlas: Atlas, item: int, position: int, entrants: object, drop: float) -> Html:
+    gaps = entrants["gap"].to_numpy(float)  # type: ignore[index]
+    atoms = entrants["atom"].to_numpy(int)  # type: ignore[index]
+    full = float(gaps.max()) or 1.0
+    entered = int((gaps <= drop).sum()) if drop > 0 else 0
+    rows = [
+        _atom_row(atlas, item, int(atom), gap / full, f"−{gap:.4f}", "as-in" if k < entered else "as-out")
+        for k, (atom, gap) in enumerate(zip(atoms, gaps, strict=True))
+    ]
+    if drop > 0 and atlas.tau is not None:
+        tau = float(atlas.tau[item, position])
+        size = int(atlas.support[item, position])
+        note = f"tau {tau:.4f} → {tau - drop:.4f}: {entered} more, support {size} → {size + entered}"
+    else:
+        note = "if tau dropped by this much; move the slider below"
+    return ui.join(ui.section(ui.term("Just outside", "entrant"), note, level=3), tag("ul", rows, cls="as-support"))
+
+
+def _atom_row(atlas: Atlas, item: int, atom: int, share: float, text: str, cls: str = "") -> Html:
+    about = atlas.atoms.iloc[atom]
+    first = int(search.top_items(atlas)[atom][0])
+    picture = tag("img", src=ui.thumb_url(atlas, first), loading="lazy", alt="") if first >= 0 else tag("s")
+    heat = ui.item_heat_url(atlas, item, atom) if cls == "" and atlas.grid[0] else None
+    return tag(
+        "li",
+        tag(
+            "a",
+            picture,
+            tag("span", about["label"] or about["top_label"] or "no label"),
+            tag("span", atom, cls="as-id"),
+            tag("b", tag("i", style=f"width:{100 * share:.0f}%")),
+            tag("em", text),
+            data_on="atom",
+            data_value=atom,
+            data_heat=heat,
+            href=state.href("concepts", atom=atom),
+        ),
+        cls=cls or None,
+    )
+
+
+def distributions(atlas: Atlas, label: str) -> Html:
+    """Support sizes over the whole corpus: all patches, by position, by class."""
+    edges, sizes = counts.size_histogram(atlas)
+    s = counts.summary(atlas)
+    overall = tag(
+        "div",
+        ui.section("All patches", f"{int(sizes.sum()):,} tokens", level=3),
+        ui.histogram(
+            edges,
+            sizes,
+            alt="Histogram of support sizes over all patches",
+            name="support-size",
+            x_label="support size",
+            log_counts=False,
+            marks=[(s.median + 0.5, f"median {s.median:.0f}")],
+            height=190,
+            width=330,
+        ),
+    )
+    parts = [overall]
+    if atlas.grid[0]:
+        mean = counts.by_position(atlas)
+        grid = media.patches(atlas, mean)
+        low, high = float(grid.min()), float(grid.max())
+        extra = [("CLS" if p == 0 else f"register {p}", float(mean[p])) for p in range(atlas.prefix)]
+        parts.append(
+            tag(
+                "div",
+                ui.section("By position", "mean over all inputs", level=3),
+                ui.patch_grid(
+                    grid, extra, "Mean support size of every patch position", "support-by-position", "mean", low, high
+                ),
+                ui.legend(low, high, "mean"),
+            )
+        )
+    classes = counts.by_class(atlas)
+    if classes:
+        parts.append(
+            tag(
+                "div",
+                ui.section("By class", "complexity of its inputs; a click filters", level=3),
+                ui.range_rows(
+                    classes, "Complexity by class", "support-by-class", "mean support size", on="class", selected=label
+                ),
+            )
+        )
+    return tag("div", ui.section("Over the whole corpus"), tag("div", parts, cls="as-three"), cls="as-below")
+
+
+def firing_half(atlas: Atlas, chosen: int | None) -> Html:
+    """Figures and charts of the firing counts."""
+    firing = counts.firing(atlas)
+    table = atlas.atoms
+    status = table["status"].value_counts()
+    fired = table["firing_count"].to_numpy()
+    live = fired[fired > 0]
+    median = float(np.median(live)) if live.size else 0.0
+    total = atlas.n_atoms
+
+    def share(name: str) -> Figure:
+        n = int(status.get(name, 0))
+        return Figure(name, f"{n:,}", ui.definition(name), ui.percent(n / total))
+
+    shown = [share(name) for name in ("live", "rare", "dense", "dead")]
+    shown.append(
+        Figure("median firing count", ui.compact(median), "Half of the atoms that fire do so on no more tokens.")
+    )
+    shown.append(
+        Figure(
+            "busiest 1% of atoms", ui.percent(counts.share_of_busiest(atlas)), "The part of all firings that they make."
+        )
+    )
+    tokens = int(atlas.meta["counts"]["tokens"])
+    marks = [(1e-5 * tokens, "rare below this"), (0.1 * tokens, "dense above this")]
+    overall = tag(
+        "div",
+        ui.section(
+            ui.term("Firing count", "firing count"), "of the atoms that fire; a click lists the atoms of a bin", level=3
+        ),
+        ui.histogram(
+            firing.edges,
+            firing.atoms,
+            alt="Histogram of the firing counts of all atoms, logarithmic",
+            name="firing-count",
+            x_label="tokens it fires on, log scale",
+            y_label="atoms",
+            log_counts=False,
+            marks=marks,
+            on="bin",
+            selected=chosen,
+            height=240,
+        ),
+    )
+    parts = [overall]
+    spreads = counts.firing_by_class(atlas)
+    if spreads:
+        parts.append(
+            tag(
+                "div",
+                ui.section("By class", "atoms grouped by their top label", level=3),
+                ui.range_rows(spreads, "Firing count by top label", "firing-by-class", "firing count", ticks=_POWERS),
+            )
+        )
+    return tag("div", tag("div", ui.figures(shown), cls="as-block"), tag("div", parts, cls="as-two"), cls="as-below")
