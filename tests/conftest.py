@@ -6,9 +6,13 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from engine.activations import ActivationStore
 
 # Tests reach no model hub: what they load is made by them or embedded.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -67,3 +71,61 @@ def encode() -> Callable[..., bytes]:
         return buffer.getvalue()
 
     return encode
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., ActivationStore]:
+    """``make_store(name, items=24, positions=6, d_model=16, ...)``: a real activation store without a model.
+
+    Its tokens are sparse mixtures of a few hidden directions plus a large common mean, so that an SAE has something to
+    find; labels follow the directions; two thirds of the items train, the rest is split into validation and test.
+    """
+    import numpy as np
+
+    from engine.activations.store import ActivationStore
+    from engine.activations.writer import StoreWriter
+    from engine.corpus import Corpus
+    from engine.corpus.items import items_frame
+
+    def make_store(
+        name: str = "store",
+        items: int = 24,
+        positions: int = 6,
+        d_model: int = 16,
+        seed: int = 0,
+        splits: tuple[str, ...] = ("train", "train", "train", "train", "validation", "test"),
+        dtype: str = "float32",
+    ) -> ActivationStore:
+        random = np.random.default_rng(seed)
+        directions = np.random.default_rng(99).normal(size=(8, d_model))
+        topics = np.arange(items) % 4
+        weights = random.exponential(size=(items, positions, 8)) * (random.random((items, positions, 8)) < 0.25)
+        weights[np.arange(items), :, topics] += 1
+        activations = 4 + weights @ directions + 0.05 * random.normal(size=(items, positions, d_model))
+        embeddings = directions[topics, :12] + 0.5 * random.normal(size=(items, min(12, d_model)))
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        table = items_frame(
+            {
+                "id": [f"item-{i}" for i in range(items)],
+                "split": [splits[i // 4 % len(splits)] for i in range(items)],
+                "label": [f"topic-{topic}" for topic in topics],
+            }
+        )
+        corpus = Corpus(name, tmp_path, table, source=None, digest=lambda: f"{seed:064x}")  # type: ignore[arg-type]
+        job = {
+            "dtype": dtype,
+            "positions": positions,
+            "backbone": {"name": "made up", "d_model": d_model, "embedding_dim": embeddings.shape[1]},
+            "corpus": {"name": name, "hash": corpus.hash, "items": items},
+            "limit": None,
+            "packages": {},
+            "batch_size": 5,
+        }
+        with StoreWriter(tmp_path / name, job) as writer:
+            for start in range(0, items, 5):
+                chosen = list(range(items))[start : start + 5]
+                writer.append(chosen, activations[chosen], embeddings[chosen], [])
+            writer.finish(corpus)
+        return ActivationStore.open(tmp_path / name)
+
+    return make_store

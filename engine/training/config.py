@@ -90,6 +90,11 @@ class TrainConfig:
         """Training tokens to see, where the store has ``available``."""
         return self.tokens if self.tokens is not None else max(math.ceil(self.epochs * available), 1)
 
+    def total_steps(self, available: int) -> int:
+        """Steps that ``total_tokens`` take; the last batch of every pass may be smaller than ``batch_tokens``."""
+        passes, rest = divmod(self.total_tokens(available), available)
+        return passes * -(-available // self.batch_tokens) + -(-rest // self.batch_tokens)
+
     def learning_rate(self, step: int, total_steps: int) -> float:
         """Learning rate of step ``step`` (from 0): linear warm-up, constant, linear decay over the last share."""
         warmup = min(self.warmup_steps, total_steps // 10)

@@ -77,8 +77,10 @@ def train(
     rows = store.rows("train")
     rows = rows if len(rows) else store.rows()
     available = len(rows) * store.n_positions
+    if available == 0:
+        raise InputError("The activation store is empty: extract activations first.")
     total = options.total_tokens(available)
-    total_steps = -(-total // options.batch_tokens)
+    total_steps = options.total_steps(available)
     trainees = [Trainee.make(name, config, options, device) for name, config in zip(names, configs, strict=True)]
     position = restore_checkpoint(out, fingerprint, trainees)
     if position is None:
@@ -180,8 +182,6 @@ def _initialise(
         have += len(batch.x)
         if have >= options.init_tokens:
             break
-    if not parts:
-        raise InputError("The activation store is empty: extract activations first.")
     sample = torch.cat(parts)[: options.init_tokens].to(device)
     for trainee in trainees:
         trainee.sae.initialise(sample, torch.Generator().manual_seed(options.seed))

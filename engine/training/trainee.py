@@ -43,7 +43,10 @@ class Trainee:
         """One step of gradient descent on the tokens ``x`` [N, d]."""
         for group in self.optimiser.param_groups:
             group["lr"] = lr
-        output = self.sae(x)
+        try:
+            output = self.sae(x)
+        except ValueError as error:  # the kernels refuse scores that are not finite
+            raise self._diverged(str(error)) from error
         loss = torch.stack(list(output.losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -71,9 +74,7 @@ class Trainee:
         steps, seen, active, loss, error, variance = self._sums.tolist()
         self._sums = None
         if not math.isfinite(loss):
-            raise AtomscopeError(
-                f"Training {self.name} diverged at step {step}: the loss is {loss}. Train again with a lower --lr."
-            )
+            raise self._diverged(f"the loss is {loss} at step {step}.")
         row = {
             "step": step,
             "tokens": tokens,
@@ -116,6 +117,9 @@ class Trainee:
             self.optimiser.state[parameter] = {key.split(".", 2)[1]: tensors[key].to(parameter.device) for key in keys}
         self._sums = tensors["sums"].to(next(self.sae.parameters()).device) if "sums" in tensors else None
         self.log = [{key: math.nan if value is None else value for key, value in row.items()} for row in values["log"]]
+
+    def _diverged(self, sign: str) -> AtomscopeError:
+        return AtomscopeError(f"Training {self.name} diverged: {sign} Train again with a lower --lr.")
 
     def _tensors(self) -> dict[str, Tensor]:
         """Parameters and all buffers, the unsaved ones too: a gate's count must survive a restart."""

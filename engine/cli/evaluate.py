@@ -1,0 +1,113 @@
+"""``atomscope evaluate``: measure the SAEs of an atlas on held-out data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.console import TerminalProgress, err, next_step, out, print_json
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def evaluate(
+    atlas: Annotated[Path, typer.Argument(help="Folder of the atlas.")],
+    split: Annotated[str, typer.Option(help="Split of the corpus to measure on.")] = "test",
+    acts: Annotated[
+        Path | None, typer.Option(help="Activation store to read, instead of looking in the cache or extracting.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Record the figures in the atlas.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Measure an atlas's SAE, and every SAE in its baselines/, on the held-out part of its corpus.
+
+    The activations come from the cache; when they are not there, the model is run over that split and they are kept.
+    """
+    from engine.atlas import Atlas
+    from engine.cli.heldout import held_out_store
+    from engine.metrics import evaluate as measure
+    from engine.sae import load_sae
+    from engine.training.loop import pick_device
+
+    opened = Atlas.open(atlas)
+    where, progress = pick_device(device), TerminalProgress()
+    store, rows = held_out_store(opened, split, acts, device, progress)
+    figures: dict[str, dict[str, Any]] = {}
+    for name, folder in sae_folders(opened).items():
+        err.print(f"measuring {name} on {len(rows):,} {split} items", markup=False)
+        figures[name] = measure(load_sae(folder).to(where), store, rows, progress)
+    if write:
+        record(opened, split, figures)
+    if json:
+        print_json({"atlas": str(atlas), "split": split, "saes": figures})
+    else:
+        print_table(figures)
+    next_step(f"atomscope serve --atlas {atlas}")
+
+
+def sae_folders(atlas: Atlas) -> dict[str, Path]:
+    """The atlas's SAE under its architecture's name, then every SAE in ``baselines/`` under its folder's name."""
+    folders = {str(atlas.meta["sae"]["architecture"]): atlas.path / "sae"}
+    for folder in sorted((atlas.path / "baselines").glob("*/config.json")):
+        name = folder.parent.name
+        folders[name if name not in folders else f"baselines/{name}"] = folder.parent
+    return folders
+
+
+def record(atlas: Atlas, split: str, figures: dict[str, dict[str, Any]]) -> None:
+    """Put the figures under ``measured`` in ``atlas.json``: the SAE's own, and the others' under ``baselines``."""
+    from engine.files import write_json
+
+    own, *others = figures
+    entry = figures[own] | {"baselines": {name: figures[name] for name in others}}
+    atlas.meta["measured"] = dict(atlas.meta.get("measured") or {}) | {split: entry}
+    write_json(atlas.path / "atlas.json", atlas.meta)
+
+
+FIGURES = {
+    "fvu": ("FVU (centred)", "{:.4f}"),
+    "explained_variance": ("explained variance", "{:.4f}"),
+    "explained_variance_uncentred": ("explained variance, uncentred", "{:.4f}"),
+    "l0_mean": ("L0, mean", "{:.1f}"),
+    "l0_quantiles": ("L0, quantiles", ""),
+    "dead": ("dead atoms", "{:,}"),
+    "dead_share": ("  share of all", "{:.1%}"),
+    "dense": ("dense atoms", "{:,}"),
+    "dense_share": ("  share of all", "{:.1%}"),
+    "label_entropy": ("label entropy, bits", "{:.3f}"),
+    "label_entropy_atoms": ("  over atoms", "{:,}"),
+    "monosemanticity": ("monosemanticity", "{:.4f}"),
+    "monosemanticity_atoms": ("  over atoms", "{:,}"),
+    "items": ("items", "{:,}"),
+    "tokens": ("tokens", "{:,}"),
+}
+
+
+def print_table(figures: dict[str, dict[str, Any]]) -> None:
+    """The figures of all SAEs side by side, on stdout."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in figures:
+        table.add_column(name, justify="right")
+    for key, (words, form) in FIGURES.items():
+        table.add_row(words, *(written(measured[key], form) for measured in figures.values()))
+    out.print(table)
+
+
+def written(value: Any, form: str) -> str:
+    """One figure as the table shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, dict):
+        return "  ".join(f"{float(quantile):.0%} {size}" for quantile, size in value.items())
+    return form.format(value)
