@@ -153,7 +153,7 @@ def _aside(atlas: Atlas, atom: int) -> Html:
             ("provenance JSON", "provenance.json"),
         )
     ]
-    blocks += [ui.section("Take away", level=3), tag("p", downloads, cls="as-links")]
+    blocks += [ui.section("Take away", level=3), tag("p", downloads, cls="as-takeaway")]
     right = tag("aside", blocks)
     below = tag(
         "footer",

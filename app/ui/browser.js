@@ -207,6 +207,7 @@ function tabulate(details) {
 function zoom(picture, room) {
   const dialog = document.createElement("dialog")
   dialog.className = "as-zoom"
+  dialog.style.cssText = picture.closest("[data-zoom]").style.cssText // the size of a patch
   const caption = document.createElement("div")
   const text = picture.closest("figure")?.querySelector("figcaption")
   if (text) caption.append(...[...text.childNodes].map((n) => n.cloneNode(true)))

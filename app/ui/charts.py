@@ -103,7 +103,8 @@ def histogram(
     for b in range(first, last + 1):
         if not c[b]:
             continue
-        says = f"{number(float(e[b]))} to {number(float(e[b + 1]))}: {int(c[b]):,}"
+        end = e[b + 1] - 1 if whole else e[b + 1]
+        says = f"{number(float(e[b]))}{'' if end == e[b] else f' to {number(float(end))}'}: {int(c[b]):,}"
         click = {"data_on": on, "data_value": b, "tabindex": 0, "role": "button", "aria_label": says} if on else {}
         bar_top = y(c[b])
         columns.append(

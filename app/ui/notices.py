@@ -61,7 +61,8 @@ def onboarding(key: str, title: str, lines: Iterable[str]) -> None:
     name = f"{key}_read"
     if st.session_state.get(name):
         return
-    with st.container(border=True, key=f"{key}_onboarding", horizontal=True, vertical_alignment="top"):
-        st.caption(f"**{title}**  \n" + "  \n".join(lines), width="stretch")
+    with st.container(border=True, key=f"{key}_onboarding"):
+        words, button = st.columns([12, 1], vertical_alignment="top", gap="small")
+        words.caption(f"**{title}**  \n" + "  \n".join(lines))
         close = lambda: st.session_state.update({name: True})  # noqa: E731
-        st.button("Got it", key=f"{key}_got_it", type="tertiary", on_click=close)
+        button.button("Got it", key=f"{key}_got_it", type="tertiary", on_click=close)
