@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from kernels.attention import sparse_attention_with_threshold as sparse_attention_with_threshold
     from kernels.codes import SparseCodes as SparseCodes
     from kernels.decode import sparse_decode as sparse_decode
-    from kernels.linear import linear as linear
-    from kernels.linear import quicken as quicken
+    from kernels.products import linear as linear
+    from kernels.products import quicken as quicken
     from kernels.sparsemax import sparsemax_codes as sparsemax_codes
     from kernels.support import Support as Support
     from kernels.support import sparsemax_support as sparsemax_support
@@ -28,8 +28,8 @@ _HOMES = {
     "SparseCodes": "kernels.codes",
     "Support": "kernels.support",
     "batch_topk_codes": "kernels.topk",
-    "linear": "kernels.linear",
-    "quicken": "kernels.linear",
+    "linear": "kernels.products",
+    "quicken": "kernels.products",
     "sparse_attention": "kernels.attention",
     "sparse_attention_with_threshold": "kernels.attention",
     "sparse_decode": "kernels.decode",

@@ -19,7 +19,7 @@ from torch import Tensor
 from kernels.codes import SparseCodes
 from kernels.decode import gather_sum, transposed
 from kernels.dispatch import Backend
-from kernels.linear import score_factors, score_product
+from kernels.products import score_factors, score_product
 from kernels.sparsemax import check_values, through_support
 from kernels.support import Support, Values, sparsemax_support
 

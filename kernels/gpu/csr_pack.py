@@ -6,7 +6,7 @@ look into their active groups again, overflowing rows stream; each kernel skips 
 Cost: the 32 scores of each active group (in the L2 cache since the threshold was found), 12 bytes written an entry.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ active group, of which there are about as many as the support has entries. A row
 left with status ``OVERFLOW`` to :mod:`kernels.gpu.row_support_fallback`.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ status is ``OVERFLOW``. Other rows end at once, so the host need not know which 
 Cost: one read of the row a Newton step, about 8 to 12 of them, mostly from the L2 cache.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 

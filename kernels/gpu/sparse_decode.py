@@ -7,7 +7,7 @@ atom, no atomics, so the result repeats bit for bit.
 Cost: nnz * d gathered reads (rows of the table that several codes share come from the L2 cache) and N * d writes.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 

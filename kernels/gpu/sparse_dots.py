@@ -6,7 +6,7 @@ computes the entries of the support and nothing else.
 Cost: nnz * d gathered reads and multiply-adds; ``left`` is read once for every ENTRIES entries, from the cache.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 

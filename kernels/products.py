@@ -58,7 +58,7 @@ def score_product(q: Tensor, atoms: Tensor) -> Tensor:
 class QuickLinear(nn.Linear):
     """``nn.Linear`` computed by :func:`linear`: the same parameters, the same state dict."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name nn.Linear gives it)
+    def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
 
 
