@@ -6,7 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from engine.corpus.base import Corpus, digest_files, digest_items
@@ -124,7 +124,7 @@ def holds_pictures(root: Path, listing: Listing) -> bool:
 
 
 def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -180,6 +180,8 @@ def _apply(
     for path, index in by_path.items():
         by_name[path.rpartition("/")[2]].append(index)
 
+    for column in rows[0].known if rows else ():
+        columns.setdefault(column, [[] for _ in names] if column == "keywords" else [""] * len(names))
     captioned: set[int] = set()
     lost: list[str] = []
     repeated = 0
@@ -195,8 +197,7 @@ def _apply(
             captioned.add(index)
             for column, value in row.known.items():
                 if value:
-                    blank: Any = [[] for _ in names] if column == "keywords" else [""] * len(names)
-                    columns.setdefault(column, blank)[index] = value
+                    columns[column][index] = value
     if strict and not captioned:
         first = f", the first names {lost[0]!r}" if lost else ""
         raise InputError(f"{title}: none of its {len(rows):,} rows names an image of the folder{first}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,10 @@ _SPLITS = {
     "eval": "test",
     "evaluation": "test",
 }
+
+
+_PARTS_BAD = frozenset(("", ".", ".."))
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def items_frame(columns: Mapping[str, Sequence[Any]], kind: str = "image") -> pd.DataFrame:
@@ -99,9 +104,9 @@ def id_fault(identity: str) -> str | None:
         return "is empty"
     if identity.startswith("/") or "\\" in identity or identity[1:2] == ":":
         return "is not a relative path with forward slashes"
-    if any(part in ("", ".", "..") for part in identity.split("/")):
+    if not _PARTS_BAD.isdisjoint(identity.split("/")):
         return "has an empty part, '.' or '..' in its path"
-    if any(ord(mark) < 32 or ord(mark) == 127 or 0xD800 <= ord(mark) < 0xE000 for mark in identity):
+    if _UNPRINTABLE.search(identity):
         return "has control characters or bytes that are not UTF-8"
     if len(identity.encode("utf-8")) > 4096:
         return "is longer than 4,096 bytes"

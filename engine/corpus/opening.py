@@ -53,7 +53,7 @@ def open_corpus(path: str | Path, captions: str | Path | None = None) -> Corpus:
         return _without_captions(huggingface.open_saved(root), given)
     if tables := huggingface.image_tables(root, listing.files):
         return _without_captions(huggingface.open_parquet(root, tables), given)
-    if not folder.holds_pictures(root, listing) and any(name.lower().endswith(".txt") for name in listing.files):
+    if any(name.lower().endswith(".txt") for name in listing.files) and not folder.holds_pictures(root, listing):
         return _without_captions(texts.open_text_folder(root, listing), given)
     return folder.open_image_folder(root, listing, given)
 
