@@ -73,6 +73,7 @@ def _find(wanted: str) -> Path | None:
 def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> ActivationStore:
     """Run the atlas's backbone over one split of its corpus."""
     from engine.activations import extract
+    from engine.atlas.reader import corpus_folder
     from engine.backbones import load_backbone
     from engine.corpus import open_corpus
 
@@ -82,7 +83,7 @@ def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Activ
             f"The activations of {atlas.path} are not in the cache and its corpus does not ship with it: "
             "name an activation store with --acts."
         )
-    corpus = open_corpus(atlas.path / described["path"])
+    corpus = open_corpus(corpus_folder(atlas.path, atlas.meta))
     if corpus.hash != described["hash"]:
         raise InputError(f"The corpus {corpus.path} is not the one {atlas.path} was built from: it has changed.")
     backbone = load_backbone(spec["name"], spec["layer"], spec["site"], spec["tokens"], device, progress)
