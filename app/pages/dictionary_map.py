@@ -32,8 +32,8 @@ def page() -> None:
     if not np.isfinite(atlas.atoms["x"].to_numpy(float)).any():
         ui.empty(
             "This atlas has no map yet",
-            "Its atoms have no coordinates. The layout is computed once, outside the dashboard.",
-            f"atomscope atlas --layout {atlas.path}",
+            "It was built without a layout. Build it again with the run and the store it was made from:",
+            f"atomscope atlas --sae RUN --acts STORE --layout -o {atlas.path}",
         )
         return
     with st.container():

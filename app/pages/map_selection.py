@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -98,13 +98,13 @@ def _table(atlas: Atlas, now: MapState) -> None:
     )
 
 
-def _columns(atlas: Atlas, table: pd.DataFrame) -> dict[str, object]:
+def _columns(atlas: Atlas, table: pd.DataFrame) -> dict[str, Any]:
     formats = {
         "frequency": "%.3g", "mean_activation": "%.3f", "max_activation": "%.3f", "label_entropy": "%.2f",
         "monosemanticity": "%.2f", "diversity": "%.2f", "top_label_share": "%.2f", "firing_count": "localized", "atom": "%d",
     }  # fmt: skip
     names = {"cluster_label": "cluster"}
-    config: dict[str, object] = {}
+    config: dict[str, Any] = {}
     for column in map(str, table.columns):
         words, meaning = names.get(column, column).replace("_", " "), ui.definition(column, atlas)
         if column in formats:

@@ -32,9 +32,8 @@ def test_page_loads(new_view: Callable[..., View], path: str, theme: str) -> Non
 
 
 def luminance(view: View) -> float:
-    red, green, blue = view.page.evaluate(
-        "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
-    )
+    style = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+    red, green, blue = view.page.evaluate(f"{style}.match(/[0-9.]+/g).slice(0, 3).map(Number)")
     return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
 
 

@@ -27,6 +27,7 @@ class AtomMap {
   constructor(host, data) {
     this.root = document.createElement("div")
     this.root.className = "atom-map"
+    this.root.map = this // for the console, and for tests that ask where an atom is drawn
     this.root.tabIndex = 0
     this.root.setAttribute("role", "application")
     this.root.setAttribute("aria-roledescription", "map of atoms")
