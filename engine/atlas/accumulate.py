@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from engine.atlas.grouping import segments
 from engine.atlas.hashing import mix
 from engine.atlas.schema import HEAT_KEPT
 
@@ -205,14 +206,6 @@ class Accumulators:
             owner, _, attribute = name.rpartition(".")
             setattr(getattr(self, owner) if owner else self, attribute, array)
         self.arena_used = len(self.arena_values)
-
-
-def segments(start: NDArray[np.int64], size: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of many segments one after the other, and the offsets [n + 1] of each in that sequence."""
-    offsets = np.zeros(len(size) + 1, np.int64)
-    np.cumsum(size, out=offsets[1:])
-    index = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], size)
-    return index, offsets
 
 
 def _arrays(slots: Slots) -> tuple[NDArray[Any], ...]:

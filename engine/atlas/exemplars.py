@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.atlas.accumulate import Accumulators, segments
+from engine.atlas.accumulate import Accumulators
+from engine.atlas.grouping import place_among_equals, place_in_group, segments
 from engine.atlas.writer import Exemplars
 
 BANDS = 4
@@ -21,13 +22,13 @@ def exemplar_rows(acc: Accumulators) -> Exemplars:
     top = {name: values[order] for name, values in top.items()}
     top_rank = place_in_group(top["atom"])
     # Items with a larger value are exactly the ones before the first of equal value.
-    above = top_rank - _place_among_equals(top["atom"], top["value"])
+    above = top_rank - place_among_equals(top["atom"], top["value"])
     top_quantile = 1.0 - above / acc.item_count[top["atom"]]
 
     order = np.lexsort((sample["item"], -sample["value"], sample["atom"]))
     sample = {name: values[order] for name, values in sample.items()}
     sizes = acc.reservoir.count[sample["atom"]]
-    above = place_in_group(sample["atom"]) - _place_among_equals(sample["atom"], sample["value"])
+    above = place_in_group(sample["atom"]) - place_among_equals(sample["atom"], sample["value"])
     quantile = 1.0 - above / sizes
 
     n_items = int(max(top["item"].max(initial=0), sample["item"].max(initial=0))) + 1
@@ -61,27 +62,6 @@ def exemplar_rows(acc: Accumulators) -> Exemplars:
         heat_positions=acc.arena_positions[source],
         heat_values=acc.arena_values[source],
     )
-
-
-def place_in_group(group: NDArray[Any]) -> NDArray[np.int64]:
-    """Place of each row among the rows of its group; equal groups stand together."""
-    return (
-        np.arange(len(group)) - np.flatnonzero(_new(group))[np.cumsum(_new(group)) - 1]
-        if len(group)
-        else np.zeros(0, int)
-    )
-
-
-def _place_among_equals(atom: NDArray[Any], value: NDArray[Any]) -> NDArray[np.int64]:
-    """Place of each row among neighbouring rows of the same atom and value."""
-    return place_in_group(np.cumsum(_new(atom) | _new(value)))
-
-
-def _new(group: NDArray[Any]) -> NDArray[np.bool_]:
-    """True where a row begins another group than the row before it."""
-    new = np.ones(len(group), bool)
-    new[1:] = group[1:] != group[:-1]
-    return new
 
 
 def _flat(slots: Any) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from engine.atlas.exemplars import place_in_group
+from engine.atlas.grouping import place_in_group
 
 if TYPE_CHECKING:
     from engine.progress import Progress

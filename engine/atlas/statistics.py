@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.accumulate import LABEL_CELLS, Accumulators
-from engine.atlas.exemplars import place_in_group
+from engine.atlas.grouping import place_in_group
 from engine.atlas.schema import LABELS_KEPT
 from engine.atlas.writer import Exemplars, statuses
 from engine.metrics import label_entropy, monosemanticity, top_label

@@ -17,7 +17,8 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from engine.atlas.accumulate import Accumulators, segments
+from engine.atlas.accumulate import Accumulators
+from engine.atlas.grouping import segments
 from engine.atlas.hashing import hashes
 from engine.atlas.sample import encode
 from engine.files import atomic_path, explain_os_errors, read_json, write_json

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix
 
+from engine.atlas.grouping import place_among_equals, place_in_group
 from engine.atlas.schema import (
     ATOMS_PER_GROUP,
     ENTRANTS_KEPT,
@@ -139,7 +140,7 @@ def write_synthetic_atlas(path: Path | str, n_atoms: int = 4096, n_items: int = 
         )
         _write_training(folder, float(support.mean()))
         _write_thumbs(folder, rng, colour, shape, ground)
-        _write_header(folder, n_atoms, n_items, status, edges, float(support.mean()), seed)
+        _write_header(folder, n_atoms, n_items, status, edges, float(support.mean()), seed, len(np.unique(label)))
     return target
 
 
@@ -221,14 +222,14 @@ def _exemplars(rng: np.random.Generator, codes: _Codes, edges: NDArray[np.float6
     order = np.lexsort((codes.pair_item, -codes.pair_value, codes.pair_atom))
     atom = codes.pair_atom[order]
     count = np.bincount(atom, minlength=n_atoms)
-    place = np.arange(len(order)) - (np.cumsum(count) - count)[atom]
-    share = 1.0 - place / count[atom]
+    place = place_in_group(atom)
+    share = 1.0 - (place - place_among_equals(atom, codes.pair_value[order])) / count[atom]
     rest = place >= TOP_N
     # Lower bands hold equal shares of the remaining items; the first few of each stand for it.
     width = np.maximum((count[atom] - TOP_N + BANDS - 1) // BANDS, 1)
-    band, inside = (place - TOP_N) // width, (place - TOP_N) % width
+    inside = (place - TOP_N) % width
     chosen = ~rest | (inside < BAND_SIZE)
-    rank = np.where(rest, band * BAND_SIZE + inside, place)
+    rank = place_in_group(2 * atom[chosen] + rest[chosen])
     pairs = order[chosen]
 
     # The largest HEAT_KEPT codes of each pair, in ascending position.
@@ -244,7 +245,7 @@ def _exemplars(rng: np.random.Generator, codes: _Codes, edges: NDArray[np.float6
     return Exemplars(
         atom=atom[chosen],
         kind=rest[chosen].astype(np.int8),
-        rank=rank[chosen].astype(np.int16),
+        rank=rank.astype(np.int16),
         item=codes.pair_item[pairs],
         position=codes.pair_position[pairs],
         value=codes.pair_value[pairs],
@@ -305,7 +306,8 @@ def _write_labels(
     items = np.bincount(key, minlength=n_atoms * len(names))
     found = np.flatnonzero(tokens)
     atom, kind = found // len(names), found % len(names)
-    order = np.lexsort((kind, -tokens[found], atom))
+    alphabetical = np.argsort(np.argsort(names))
+    order = np.lexsort((alphabetical[kind], -tokens[found], atom))
     found, atom, kind = found[order], atom[order], kind[order]
     count = np.bincount(atom, minlength=n_atoms)
     keep = np.arange(len(atom)) - (np.cumsum(count) - count)[atom] < LABELS_KEPT
@@ -579,6 +581,7 @@ def _write_header(
     edges: NDArray[np.float64],
     l0: float,
     seed: int,
+    n_labels: int,
 ) -> None:
     counts = {
         "atoms": n_atoms,
@@ -586,11 +589,12 @@ def _write_header(
         "positions": POSITIONS,
         "tokens": n_items * POSITIONS,
     }
+    label_counts = {"labels": n_labels, "labels_counted": n_labels, "coactivation_tokens": 0}
     splits = {name: sum(i % 5 in places for i in range(n_items)) for name, places in _SPLITS.items()}
     meta = {
         **header(),
         "title": f"Synthetic shapes, {n_atoms:,} atoms",
-        "counts": {**counts, **status_counts(status), "skipped_items": 0, **_LABELS},
+        "counts": {**counts, **status_counts(status), "skipped_items": 0, **label_counts},
         "backbone": {
             "name": "synthetic",
             "revision": "",
@@ -629,5 +633,4 @@ def _write_header(
     write_meta(folder, meta)
 
 
-_LABELS = {"labels": 20, "labels_counted": 20, "coactivation_tokens": 0}
 _SPLITS = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}

@@ -1,0 +1,5 @@
+"""``validate_atlas``: every sentence of ``FORMAT.md`` that a program can check, one line a fault."""
+
+from engine.atlas.validation.run import validate_atlas
+
+__all__ = ["validate_atlas"]

@@ -1,0 +1,204 @@
+"""Checks of the tables that have atoms for rows: atoms, clusters, histograms, labels, neighbours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.atlas.grouping import place_in_group
+from engine.atlas.schema import LABELS_KEPT, NEIGHBOUR_KINDS
+from engine.atlas.tables import open_parquet, read_whole
+from engine.atlas.validation.context import Context
+from engine.atlas.validation.report import Stop, check_columns, no_nulls, same_float
+from engine.atlas.writer import status_counts, statuses
+
+
+def check_atoms(context: Context) -> None:
+    """``atoms.parquet``."""
+    where, say, atoms, counts = "atoms.parquet", context.report.rows, context.atoms, context.counts
+    firing, item_count = context.firing, np.asarray(atoms["item_count"], np.int64)
+    dead = firing == 0
+    say(firing < 0, where, "firing_count is negative")
+    say(firing > counts["tokens"], where, "firing_count is larger than the number of tokens")
+    most = np.minimum(firing, counts["items"])
+    least = -(-firing // max(context.n_positions, 1))
+    say((item_count > most) | (item_count < least), where, "item_count does not fit firing_count")
+    say(
+        ~same_float(atoms["frequency"], firing / max(counts["tokens"], 1), 1e-7),
+        where,
+        "frequency is not firing_count / tokens",
+    )
+    status = np.array(atoms["status"].tolist())
+    say(status != statuses(firing, counts["tokens"]), where, "status does not follow from firing_count")
+    for name, count in status_counts(status).items():
+        context.report.expect(
+            count == counts[name], "atlas.json", f"counts.{name} is {counts[name]}, {where} has {count}."
+        )
+    for name in ("mean_activation", "max_activation"):
+        say(np.isfinite(atoms[name]) == dead, where, f"{name} is not a number exactly where the atom fires")
+    with np.errstate(invalid="ignore"):
+        slack = 1e-5 * np.maximum(1, np.abs(atoms["max_activation"]))
+        say(
+            atoms["mean_activation"] > atoms["max_activation"] + slack, where, "mean_activation is above max_activation"
+        )
+        say(atoms["label_entropy"] < 0, where, "label_entropy is negative")
+        share = atoms["top_label_share"]
+        say((share <= 0) | (share > 1 + 1e-6), where, "top_label_share is not in (0, 1]")
+        say(np.abs(atoms["monosemanticity"]) > 1 + 1e-4, where, "monosemanticity is not in [-1, 1]")
+        say((atoms["diversity"] < -1e-4) | (atoms["diversity"] > 2 + 1e-4), where, "diversity is not in [0, 2]")
+    named = np.array([bool(name) for name in atoms["top_label"]], bool)
+    say(np.isnan(share) == named, where, "top_label_share is not a number exactly where there is a top_label")
+    say(
+        (item_count < 2) & ~np.isnan(atoms["monosemanticity"]),
+        where,
+        "monosemanticity of fewer than two items is not NaN",
+    )
+    say(np.isnan(atoms["diversity"]) != (item_count < 2), where, "diversity is not NaN exactly below two exemplars")
+    placed = np.isfinite(atoms["x"]) & np.isfinite(atoms["y"])
+    if context.meta["layout"] is None:
+        say(placed, where, "it has a place, but atlas.json has no layout")
+    else:
+        say(placed != ~dead, where, "it has a place although it is dead, or none although it fires")
+    say((atoms["cluster"] >= 0) & ~placed, where, "it has a cluster but no place")
+    labels = zip(atoms["label"], atoms["label_candidates"], strict=True)
+    say([any(not c or c == label for c in more) or (not label and len(more) > 0) for label, more in labels], where,
+        "label_candidates repeat the label, hold an empty text, or stand without a label")  # fmt: skip
+
+
+def check_clusters(context: Context) -> None:
+    """``clusters.parquet`` against the atoms."""
+    where, report, atoms = "clusters.parquet", context.report, context.atoms
+    path = context.need(where)
+    check_columns(report, where, open_parquet(path).schema_arrow)
+    table = read_whole(path)
+    no_nulls(report, where, table)
+    count = table.num_rows
+    if not np.array_equal(table.column("cluster").to_numpy(), np.arange(count)):
+        report.add(where, f"its rows are not cluster 0 to {count - 1}, one each, in order.")
+        raise Stop
+    cluster = atoms["cluster"]
+    report.rows((cluster < -1) | (cluster >= count), "atoms.parquet", "cluster is no row of clusters.parquet")
+    inside = (cluster >= 0) & (cluster < count)
+    sizes = np.bincount(cluster[inside], minlength=count)
+    report.rows(table.column("size").to_numpy() != sizes, where, "size is not the number of its atoms", kind="cluster")
+    for axis in ("x", "y"):
+        place = np.where(np.isfinite(atoms[axis]), atoms[axis], 0).astype(np.float64)
+        mean = np.bincount(cluster[inside], place[inside], count) / np.maximum(sizes, 1)
+        wrong = ~same_float(table.column(axis).to_numpy(), mean, 1e-3) & (sizes > 0)
+        report.rows(wrong, where, f"{axis} is not the mean of its atoms", kind="cluster")
+
+
+def check_histograms(context: Context) -> None:
+    """``histograms.parquet``: one row an atom, as many bins as ``histogram_edges`` bound, summing to ``firing_count``."""
+    where, report = "histograms.parquet", context.report
+    bins = len(context.meta["histogram_edges"]) - 1
+    for number, table in enumerate(context.groups(where)):
+        first = number * context.per_group
+        atoms = table.column("atom").to_numpy()
+        if not np.array_equal(atoms, np.arange(first, min(first + context.per_group, context.n_atoms))):
+            report.add(where, f"row group {number} does not hold every atom once.")
+            raise Stop
+        counts = table.column("counts").combine_chunks()
+        sizes = np.diff(counts.offsets.to_numpy())
+        report.rows(sizes != bins, where, f"counts does not hold {bins} bins", atoms)
+        if np.any(sizes != bins):
+            raise Stop
+        values = counts.flatten().to_numpy().reshape(-1, bins)
+        report.rows((values < 0).any(axis=1), where, "a count is negative", atoms)
+        report.rows(values.sum(axis=1) != context.firing[atoms], where, "the counts do not sum to firing_count", atoms)
+
+
+def check_labels(context: Context) -> None:
+    """``labels.parquet`` against the atoms and the labels of the items."""
+    where, report = "labels.parquet", context.report
+    known = Counter(label for label in context.items["label"] if label)
+    report.expect(
+        len(known) == context.counts["labels"], "atlas.json", "counts.labels is not the number of labels of the items."
+    )
+    everything = context.counts["labels_counted"] == len(known) <= LABELS_KEPT and "" not in set(context.items["label"])
+    item_count = np.asarray(context.atoms["item_count"], np.int64)
+    for number, table in enumerate(context.groups(where)):
+        atom = table.column("atom").to_numpy()
+        label = table.column("label").to_pylist()
+        tokens, items = (table.column(name).to_numpy() for name in ("tokens", "items"))
+        same = atom[1:] == atom[:-1]
+        report.rows(same & (tokens[1:] > tokens[:-1]), where, "tokens rise", atom[1:])
+        falls = [a >= b for a, b in pairwise(label)]
+        report.rows(same & (tokens[1:] == tokens[:-1]) & falls, where, "equal labels are not in order", atom[1:])
+        report.rows(place_in_group(atom) >= LABELS_KEPT, where, f"it has more than {LABELS_KEPT} labels", atom)
+        pairs = Counter(zip(atom.tolist(), label, strict=True))
+        report.rows(
+            [pairs[pair] > 1 for pair in zip(atom.tolist(), label, strict=True)], where, "it repeats a label", atom
+        )
+        allowed = np.array([known.get(name, 0) for name in label], np.int64)
+        report.rows(allowed == 0, where, "a label is not the label of any item", atom)
+        wrong = (items < 1) | (items > allowed) | (tokens < items) | (tokens > items * context.n_positions)
+        report.rows(wrong, where, "tokens and items do not fit each other or the items", atom)
+        report.rows(
+            ~same_float(table.column("share").to_numpy(), tokens / np.maximum(context.firing[atom], 1)),
+            where,
+            "share is not tokens / firing_count",
+            atom,
+        )
+        first = number * context.per_group
+        span = np.arange(first, min(first + context.per_group, context.n_atoms))
+        sums = np.bincount(atom - first, tokens, len(span)).astype(np.int64)
+        firing = context.firing[span]
+        report.rows(
+            sums != firing if everything else sums > firing, where, "tokens do not add up to firing_count", span
+        )
+        sums = np.bincount(atom - first, items, len(span)).astype(np.int64)
+        count = item_count[span]
+        report.rows(sums != count if everything else sums > count, where, "items do not add up to item_count", span)
+
+
+def check_neighbours(context: Context, directions: NDArray[np.float32] | None) -> None:
+    """``neighbours.parquet``; ``directions`` are the SAE's decoder directions, or None when it could not be loaded."""
+    where, report = "neighbours.parquet", context.report
+    live = context.firing > 0
+    for table in context.groups(where):
+        atom, other = (table.column(name).to_numpy() for name in ("atom", "other"))
+        similarity = table.column("similarity").to_numpy()
+        kind = kind_numbers(context, where, table, NEIGHBOUR_KINDS)
+        check_ranks(context, where, atom, kind, table.column("rank").to_numpy())
+        bad = (other < 0) | (other >= context.n_atoms) | (other == atom)
+        report.rows(bad, where, "other is no other atom", atom)
+        if bad.any():
+            raise Stop
+        report.rows(~live[atom] | ~live[other], where, "a dead atom has neighbours or is one", atom)
+        group = atom.astype(np.int64) * 2 + kind
+        same = group[1:] == group[:-1]
+        report.rows(same & (similarity[1:] > similarity[:-1]), where, "similarity rises with rank", atom[1:])
+        pair = group * context.n_atoms + other
+        report.expect(len(np.unique(pair)) == len(pair), where, "an atom names the same neighbour twice.")
+        low = np.where(kind == 0, -1.0, 0.0)
+        report.rows(~((similarity >= low) & (similarity <= 1 + 1e-5)), where, "similarity is out of range", atom)
+        if directions is not None:
+            rows = np.flatnonzero(kind == 0)
+            cosine = (directions[atom[rows]] * directions[other[rows]]).sum(axis=1)
+            wrong = ~same_float(similarity[rows], cosine, 1e-3)
+            report.rows(wrong, where, "similarity is not the cosine of the decoder directions", atom[rows])
+
+
+def kind_numbers(context: Context, where: str, table: pa.Table, kinds: tuple[str, ...]) -> NDArray[np.int64]:
+    """Column ``kind`` as places in ``kinds``, checked."""
+    words = table.column("kind").to_pylist()
+    numbers = np.array([kinds.index(word) if word in kinds else -1 for word in words], np.int64)
+    if (numbers < 0).any():
+        context.report.rows(numbers < 0, where, f"kind is not {' or '.join(kinds)}", table.column("atom").to_numpy())
+        raise Stop
+    return numbers
+
+
+def check_ranks(context: Context, where: str, atom: NDArray[Any], kind: NDArray[Any], rank: NDArray[Any]) -> None:
+    """Rows are sorted by (atom, kind, rank), and ranks count from 0 without a gap."""
+    group = atom.astype(np.int64) * 2 + kind
+    context.report.rows(np.diff(group) < 0, where, "its kinds are not in order", atom[1:])
+    if (np.diff(group) < 0).any():
+        raise Stop
+    context.report.rows(rank != place_in_group(group), where, "its ranks do not count from 0", atom)

@@ -1,0 +1,55 @@
+"""The order of the checks: the header, the files' hashes, then file after file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.atlas.tables import read_whole
+from engine.atlas.validation import atoms, exemplars, items
+from engine.atlas.validation.context import Context
+from engine.atlas.validation.header import check_files, check_meta
+from engine.atlas.validation.report import Report, Stop
+from engine.progress import Progress, Silent
+
+
+def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[str]:
+    """Check every file of the atlas in folder ``path``.
+
+    Returns
+    -------
+    list of str
+        One line a fault, empty when the atlas is sound. The content of a file whose hash is wrong is not looked at.
+    """
+    report, folder, progress = Report(), Path(path).expanduser(), progress or Silent()
+    if not (folder / "atlas.json").is_file():
+        return [f"{folder} is not a concept atlas: it has no atlas.json."]
+    try:
+        meta = check_meta(report, folder)
+    except Stop:
+        return report.faults
+    context = Context(report, folder, meta, check_files(report, folder, meta, progress))
+    directions = None
+    with report.guard("sae"):
+        directions = items.load_saes(context)
+    checks: dict[str, Callable[[], object]] = {
+        "atoms.parquet": lambda: atoms.check_atoms(context),
+        "clusters.parquet": lambda: atoms.check_clusters(context),
+        "histograms.parquet": lambda: atoms.check_histograms(context),
+        "items.parquet": lambda: items.check_items(context),
+        "labels.parquet": lambda: atoms.check_labels(context),
+        "neighbours.parquet": lambda: atoms.check_neighbours(context, directions),
+        "codes": lambda: context.codes,
+        "exemplars.parquet": lambda: exemplars.check_exemplars(context),
+        "entrants.parquet": lambda: items.check_entrants(context),
+        "thumbs": lambda: items.check_thumbs(context),
+    }
+    if "training.parquet" in meta["files"]:
+        checks["training.parquet"] = lambda: read_whole(context.need("training.parquet"))
+    progress.start("checking", len(checks), "files")
+    for where, check in checks.items():
+        with report.guard(where):
+            check()
+        progress.advance()
+    progress.finish()
+    return report.faults
