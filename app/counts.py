@@ -46,7 +46,7 @@ class Spread(NamedTuple):
     median: float
     p75: float
     p95: float
-    count: int
+    n: int
 
 
 def patch_sizes(atlas: Atlas) -> NDArray[np.uint16]:

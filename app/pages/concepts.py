@@ -90,7 +90,7 @@ def _toolbar(atlas: Atlas) -> concept_view.Options:
         bind="query-params",
         on_change=_jump,
         args=(atlas,),
-        width=250,
+        width=225,
     )
     st.selectbox(
         "Order",
@@ -99,7 +99,7 @@ def _toolbar(atlas: Atlas) -> concept_view.Options:
         format_func=lambda key: search.ORDERS[key][0],
         label_visibility="collapsed",
         bind="query-params",
-        width=200,
+        width=180,
     )
     with st.popover("View", icon=":material/tune:"):
         return _view_options()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def support_figures(atlas: Atlas) -> Html:
     return tag("div", ui.figures(shown), cls="as-block")
 
 
-def gallery(atlas: Atlas, items: Sequence[int], painted: bool, selected: int | None) -> Html:
+def gallery(atlas: Atlas, items: Iterable[int], painted: bool, selected: int | None) -> Html:
     """Inputs with their support sizes painted over them."""
     cards = [ui.support_card(atlas, int(item), painted, int(item) == selected) for item in items]
     return tag("div", cards, cls="as-grid as-s")
@@ -132,9 +132,9 @@ def _support_list(atlas: Atlas, item: int, position: int, drop: float) -> Html:
     return ui.join(*parts)
 
 
-def _entrant_list(atlas: Atlas, item: int, position: int, entrants: object, drop: float) -> Html:
-    gaps = entrants["gap"].to_numpy(float)  # type: ignore[index]
-    atoms = entrants["atom"].to_numpy(int)  # type: ignore[index]
+def _entrant_list(atlas: Atlas, item: int, position: int, entrants: Any, drop: float) -> Html:
+    gaps = entrants["gap"].to_numpy(float)
+    atoms = entrants["atom"].to_numpy(int)
     full = float(gaps.max()) or 1.0
     entered = int((gaps <= drop).sum()) if drop > 0 else 0
     rows = [

@@ -9,19 +9,27 @@ export default function (component) {
     rooms.set(parentElement, room)
   }
   room.send = (value) => setTriggerValue("event", value)
-  if (room.shown !== data.html) {
+  const turn = ++room.turn
+  // Two quick steps may be unpacked in either order: only the last one is shown.
+  unpack(data).then((content) => { if (turn === room.turn) show(room, content) })
+  return () => room.tip.remove()
+}
+
+const unpack = (bytes) => new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json()
+
+function show(room, { html, prefetch }) {
+  if (room.shown !== html) {
     const kept = [...room.root.querySelectorAll("details[open][data-keep]")].map((d) => d.dataset.keep)
     room.tip.hidden = true
-    room.root.innerHTML = data.html
-    room.shown = data.html
+    room.root.innerHTML = html
+    room.shown = html
     for (const a of room.root.querySelectorAll("[data-zoom] a")) a.tabIndex = 0
     for (const d of room.root.querySelectorAll("details[data-keep]")) if (kept.includes(d.dataset.keep)) d.open = true
   }
-  if (data.prefetch.length) {
+  if (prefetch.length) {
     const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 120))
-    idle(() => data.prefetch.forEach((url) => { new Image().src = url }))
+    idle(() => prefetch.forEach((url) => { new Image().src = url }))
   }
-  return () => room.tip.remove()
 }
 
 function open(parent) {
@@ -32,7 +40,7 @@ function open(parent) {
   tip.setAttribute("role", "tooltip")
   tip.hidden = true
   parent.append(root, tip)
-  const room = { root, tip, shown: null, send: () => {} }
+  const room = { root, tip, shown: null, turn: 0, send: () => {} }
 
   root.addEventListener("click", (event) => {
     const picture = event.target.closest("[data-zoom] a")
@@ -56,7 +64,7 @@ function open(parent) {
       room.send({ on: target.dataset.on, value: target.dataset.value ?? "" })
     }
   })
-  const show = (text, at) => {
+  const explain = (text, at) => {
     tip.textContent = text
     tip.hidden = false
     const box = tip.getBoundingClientRect()
@@ -68,7 +76,7 @@ function open(parent) {
   const tipped = (event) => {
     const target = event.target.closest?.("[data-tip], figcaption")
     const text = target?.dataset.tip ?? (target && target.scrollHeight > target.clientHeight + 1 ? target.innerText : "")
-    if (text) show(text, target.getBoundingClientRect())
+    if (text) explain(text, target.getBoundingClientRect())
     else if (!event.target.closest?.("[data-grid]")) tip.hidden = true
   }
   root.addEventListener("pointerover", tipped)
@@ -97,7 +105,7 @@ function open(parent) {
     if (!target.dataset.numbers) return
     const numbers = await fetched(target.dataset.numbers)
     const value = numbers?.[index]
-    if (value !== undefined && target.matches(":hover")) show(`${target.dataset.says ?? ""} ${value}`.trim(), box)
+    if (value !== undefined && target.matches(":hover")) explain(`${target.dataset.says ?? ""} ${value}`.trim(), box)
   })
   root.addEventListener("pointerout", (event) => {
     const target = event.target.closest("[data-grid]")

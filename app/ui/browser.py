@@ -8,6 +8,8 @@ that a middle click opens a new tab.
 from __future__ import annotations
 
 import hashlib
+import json
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -48,10 +50,19 @@ def live(
         if event is not None and on_event is not None:
             on_event(event)
 
-    result = _component()(
-        key=key, data={"html": html, "prefetch": list(prefetch)}, on_event_change=changed, width=width
-    )
+    result = _component()(key=key, data=pack(html, prefetch), on_event_change=changed, width=width)
     return _read(result.get("event"))
+
+
+def pack(html: Html, prefetch: Sequence[str] = ()) -> bytes:
+    """What travels: deflated JSON. Markup repeats itself, so a concept costs 4 kB instead of 25."""
+    return zlib.compress(json.dumps({"html": html, "prefetch": list(prefetch)}).encode(), 6)
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """The inverse of :func:`pack`, as the browser does it."""
+    packed: dict[str, Any] = json.loads(zlib.decompress(data))
+    return packed
 
 
 def _read(raw: Any) -> Event | None:

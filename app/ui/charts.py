@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,8 @@ def chart(svg: Html, name: str, columns: Sequence[str] = (), numbers: Html | Non
 
 
 def histogram(
-    edges: Sequence[float] | NDArray[np.floating],
-    counts: Sequence[int] | NDArray[np.integer],
+    edges: Sequence[float] | NDArray[Any],
+    counts: Sequence[int] | NDArray[Any],
     alt: str,
     name: str,
     x_label: str,
@@ -208,7 +208,7 @@ def range_rows(
 
 
 def patch_grid(
-    values: NDArray[np.floating],
+    values: NDArray[Any],
     extra: Sequence[tuple[str, float]],
     alt: str,
     name: str,
