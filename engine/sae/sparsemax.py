@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.sae.base import TINY, SAEConfig, SparseAutoencoder, option
 from engine.sae.gate import FrequencyGate, GateKind
+from engine.sae.initialisation import kaiming_uniform, random_rows, spread_rows
 from kernels import sparse_attention_with_threshold, sparse_decode
 from kernels.codes import SparseCodes
 
@@ -52,9 +53,10 @@ class SparsemaxConfig(SAEConfig):
     gate_above: float = 0.1
     """The gate shuts atoms that fire on more than this share of tokens."""
 
-    init: Literal["random", "data"] = option("random", "data", default="random")
+    init: Literal["random", "data", "spread"] = option("random", "data", "spread", default="random")
     """Where training starts: ``random`` is the Kaiming uniform of the published code; ``data`` takes M training tokens as
-    atoms and identity matrices, with W_value scaled to fit the sample."""
+    atoms and identity matrices, with W_value scaled to fit the sample; ``spread`` does so with tokens chosen far from
+    each other, see ``engine.sae.initialisation``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,9 +84,9 @@ class SparsemaxSAE(SparseAutoencoder):
         super().__init__(config)
         d = config.d_model
         # The published code draws C^T with Kaiming uniform, whose fan-in is then M.
-        self.atoms = nn.Parameter(_kaiming(config.n_atoms, d, fan_in=config.n_atoms, generator=generator))
-        self.w_key = nn.Parameter(_kaiming(d, d, fan_in=d, generator=generator))
-        self.w_value = nn.Parameter(_kaiming(d, d, fan_in=d, generator=generator))
+        self.atoms = nn.Parameter(kaiming_uniform(config.n_atoms, d, fan_in=config.n_atoms, generator=generator))
+        self.w_key = nn.Parameter(kaiming_uniform(d, d, fan_in=d, generator=generator))
+        self.w_value = nn.Parameter(kaiming_uniform(d, d, fan_in=d, generator=generator))
         if config.learn_scale:
             self.log_scale = nn.Parameter(torch.tensor(math.log(config.start_scale)))
         self.gate = FrequencyGate(config.n_atoms, config.gate, config.gate_above)
@@ -117,11 +119,8 @@ class SparsemaxSAE(SparseAutoencoder):
             return
         u = self._normalise(sample)
         unit = u / u.norm(dim=1, keepdim=True).clamp_min(TINY)
-        if len(unit) >= self.config.n_atoms:
-            chosen = torch.randperm(len(unit), generator=generator)[: self.config.n_atoms]
-        else:
-            chosen = torch.randint(len(unit), (self.config.n_atoms,), generator=generator)
-        self.atoms.copy_(unit[chosen.to(unit.device)])
+        draw = spread_rows if self.config.init == "spread" else random_rows
+        self.atoms.copy_(unit[draw(unit, self.config.n_atoms, generator)])
         self.w_key.copy_(torch.eye(self.config.d_model))
         self.w_value.copy_(torch.eye(self.config.d_model))
         if self.config.values == "probability":
@@ -174,9 +173,3 @@ class SparsemaxSAE(SparseAutoencoder):
         if norm is None:
             raise InputError("Score codes hold directions only: give decode the lengths, decode(codes, sae.norm(x)).")
         return norm[:, None] * mixed
-
-
-def _kaiming(rows: int, columns: int, *, fan_in: int, generator: torch.Generator | None) -> Tensor:
-    """Kaiming uniform with gain sqrt(2): entries in +-sqrt(6 / fan_in). He et al., arXiv 1502.01852, eq. 10."""
-    bound = math.sqrt(6 / fan_in)
-    return torch.empty(rows, columns).uniform_(-bound, bound, generator=generator)

@@ -56,10 +56,10 @@ class Trainee:
         self.optimiser.step()
         self.sae.after_step()
         with torch.no_grad():  # sums stay on the device until the log wants them: no synchronisation inside a step
-            error = (output.x_hat - x).square().sum()
+            squared = (output.x_hat - x).square().sum()
             variance = (x - x.mean(0)).square().sum()
             count = torch.tensor([1.0, len(x), output.codes.nnz], device=x.device)
-            sums = torch.cat([count, torch.stack([loss.detach(), error, variance])]).double()
+            sums = torch.cat([count, torch.stack([loss.detach(), squared, variance])]).double()
             self._sums = sums if self._sums is None else self._sums + sums
 
     def record(self, step: int, tokens: int, lr: float, speed: float, dead_window: int) -> dict[str, float]:

@@ -26,7 +26,7 @@ CONFIGS: list[SAEConfig] = [
     SparsemaxConfig(d_model=D, n_atoms=M),
     SparsemaxConfig(d_model=D, n_atoms=M, values="probability", learn_scale=True),
     SparsemaxConfig(d_model=D, n_atoms=M, normalise="centre", scale=8.0, init="data", loss="nmse"),
-    SparsemaxConfig(d_model=D, n_atoms=M, values="probability", normalise="standardise", init="data", scale=8.0),
+    SparsemaxConfig(d_model=D, n_atoms=M, values="probability", normalise="standardise", init="spread", scale=8.0),
     SparsemaxConfig(d_model=D, n_atoms=M, gate="frequency", gate_above=0.2),
     TopKConfig(d_model=D, n_atoms=M, k=7),
     TopKConfig(d_model=D, n_atoms=M, k=7, normalise="centre", dead_after=10, loss="published"),
