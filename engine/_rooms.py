@@ -39,7 +39,7 @@ class RoomTaken(MetaPathFinder):
 
 
 def guard_kernels(root: Path) -> None:
-    """Put a ``RoomTaken`` in place if ``import kernels`` would find anything but ``root / "kernels"``. Imports nothing."""
+    """Put a ``RoomTaken`` in place if ``import kernels`` would find anything but ``root / "kernels"``."""
     try:
         spec = find_spec(ROOM)
     except ValueError:  # imported already, by something that left it without a spec

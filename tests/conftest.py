@@ -20,14 +20,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
-# No deadline: two cores shared with a compiler or a browser are slow now and then. In CI the examples are always the same.
+# No deadline: two cores shared with a browser are slow now and then. In CI the examples are always the same.
 settings.register_profile("atomscope", deadline=None, max_examples=25, derandomize=CI)
 settings.load_profile("atomscope")
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of the browser. Where there is none, the test is skipped on a desk and fails in CI; both say what to install."""
+    """Path of the browser. Without one, tests are skipped on a desk and fail in CI; both say what to install."""
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     found = next((path for name in names if name and (path := shutil.which(name))), None)
     if found is None:

@@ -1,4 +1,4 @@
-"""transformers looks for a package named ``kernels`` and finds ours; the two must get along, and a third must be met."""
+"""transformers looks for a package named ``kernels`` and finds ours: they get along, and a foreign one is met."""
 
 from __future__ import annotations
 

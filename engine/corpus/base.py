@@ -109,8 +109,8 @@ class Corpus:
 def sampled_digest(path: Path) -> str:
     """SHA-256 (hex) of a file's size and a sample of its bytes: quick for any number of files of any size.
 
-    The sample is the first and the last ``BLOCK`` (16 KiB) and one block at every ``STRIDE`` (1 MiB) between them; a file
-    of up to two blocks is read whole. A change that keeps the size and misses every block is not seen: compressed
+    The sample is the first and the last ``BLOCK`` (16 KiB) and one block at every ``STRIDE`` (1 MiB) between them; a
+    file of up to two blocks is read whole. A change that keeps the size and misses every block is not seen: compressed
     pictures do not change that way, for a change of one pixel moves or rewrites what follows it. "" if the file cannot
     be read.
     """

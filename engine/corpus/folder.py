@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -159,10 +160,15 @@ def _refuse_hopeless(root: Path, names: list[str], listing: Listing, left_out: C
 
 
 def from_folders(name: str) -> tuple[str, str]:
-    """Split and label of an image: a first folder called train, val, test, ... is the split, the folders below the label."""
+    """Split and label by folders: a first one called train, val, test, ... is the split, those below are the label."""
     folders = name.split("/")[:-1]
     split = usual_split(folders[0]) if folders else None
     return split or "", "/".join(folders[1:] if split else folders)
+
+
+def _composed(name: str) -> str:
+    """One spelling for names that look the same: macOS stores an umlaut as two characters, tables hold one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _apply(
@@ -175,7 +181,7 @@ def _apply(
     """
     names: list[str] = columns["id"]
     here = folder + "/" if folder else ""
-    by_path = {name[len(here) :]: index for index, name in enumerate(names) if name.startswith(here)}
+    by_path = {_composed(name[len(here) :]): index for index, name in enumerate(names) if name.startswith(here)}
     by_name: dict[str, list[int]] = defaultdict(list)
     for path, index in by_path.items():
         by_name[path.rpartition("/")[2]].append(index)
@@ -186,9 +192,9 @@ def _apply(
     lost: list[str] = []
     repeated = 0
     for row in rows:
-        written = row.file.replace("\\", "/").removeprefix("./")
-        candidates = by_name[written.rpartition("/")[2]] if "/" not in written else []
-        index = by_path.get(written, candidates[0] if len(candidates) == 1 else -1)
+        written = _composed(row.file.replace("\\", "/").removeprefix("./"))
+        same_name = by_name.get(written, [])  # a path is in no need of this, and holds a slash, so it finds nothing
+        index = by_path.get(written, same_name[0] if len(same_name) == 1 else -1)
         if index < 0:
             lost.append(row.file)
         elif index in captioned:

@@ -103,8 +103,10 @@ class ArrowImages:
 
 
 def image_column(schema: pa.Schema) -> str | None:
-    """The column that holds pictures: a struct with binary ``bytes`` (the Image layout), else a binary one with a telling
-    name; None if there is none."""
+    """The column that holds pictures, None if there is none.
+
+    A struct with binary ``bytes`` (the Image layout) comes before a binary column, and a telling name before another.
+    """
     structs = [
         field.name
         for field in schema

@@ -1,7 +1,7 @@
 """The one safe image decoder: every picture of a corpus and every upload comes in through ``decode_image``.
 
-What a file is, its bytes say, not its name. A picture larger than the pixel limit is refused from its header, before any
-memory is asked for. What comes out is always the same: 8-bit RGB, upright, transparency on white, no metadata.
+What a file is, its bytes say, not its name. A picture larger than the pixel limit is refused from its header, before
+any memory is asked for. What comes out is always the same: 8-bit RGB, upright, transparency on white, no metadata.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MAX_BYTES = 512 * 2**20
 """No file above 512 MiB is read: an uncompressed 16-bit RGB picture of ``MAX_PIXELS`` just fits."""
 
 MAX_ASPECT = 1000
-"""Longest side over shortest. Models scale the shortest side up to their input, so a line of pixels would become a bomb."""
+"""Longest side over shortest. Models scale the shortest side up to their input: a line of pixels would become a bomb."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM") + (("AVIF",) if features.check("avif") else ())
-"""The only Pillow plugins that ever see a byte of a file: from Pillow 13 on, each of them states the size of a picture before
-it asks for memory. Formats that run other programs (EPS) are not among them."""
+"""The only Pillow plugins that ever see a byte of a file: from Pillow 13 on, each of them states the size of a picture
+before it asks for memory. Formats that run other programs (EPS) are not among them."""
 
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm".split()
@@ -166,7 +166,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none. Read after loading: for TIFF, Pillow has applied it by then."""
+    """The EXIF orientation, 1 (upright) where there is none. Read after loading: a TIFF is turned by Pillow by then."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block must not cost the picture, and Pillow's reader raises many kinds of error
@@ -176,8 +176,8 @@ def _orientation(image: Image.Image) -> int:
 def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
     """Greyscale of more than 8 bits as uint8 [height, width].
 
-    ``I;16`` spans 0..65535 by definition. 32-bit integers and floats declare no range: the smallest usual one that holds
-    the largest value is taken (floats 0..1, then 0..255, then 0..65535), else the largest value itself is white.
+    ``I;16`` spans 0..65535 by definition. 32-bit integers and floats declare no range: the smallest usual one that
+    holds the largest value is taken (floats 0..1, then 0..255, then 0..65535), else the largest value itself is white.
     """
     values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     peak = float(values.max(initial=0.0))

@@ -17,8 +17,8 @@ def open_corpus(path: str | Path, captions: str | Path | None = None) -> Corpus:
     2. a folder written by ``save_to_disk`` of Hugging Face's datasets, or one with Parquet files that hold an image
        column, or one such file;
     3. a folder with image files, in sub-folders too; a first sub-folder named train, val, test, ... is the split, the
-       sub-folders below it are the label. ``captions.csv``, ``metadata.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` in it
-       add captions, labels, splits and keywords;
+       sub-folders below it are the label. ``captions.csv`` or ``metadata.csv`` in it (or ``.tsv``, ``.jsonl``,
+       ``.parquet``) add captions, labels, splits and keywords;
     4. a folder with ``.txt`` files, one text each, or a ``.txt`` file, one text a line.
 
     Parameters

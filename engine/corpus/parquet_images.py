@@ -1,4 +1,4 @@
-"""Images inside Parquet files, fetched one at a time: a row group is read when an image of it is asked for, and kept."""
+"""Images inside Parquet files, fetched one at a time: a row group is read when one of its images is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own corpus format, Parquet shards with a manifest: reader and validator. FORMAT.md beside this file specifies it."""
+"""Our own corpus format, Parquet shards with a manifest: reader and validator. FORMAT.md here specifies it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not describe an Atomscope corpus (format.name is not {FORMAT['name']!r}).")
     if form["major"] > FORMAT["major"]:
         raise InputError(
-            f"The corpus {root} has format {form['major']}, this Atomscope reads up to {FORMAT['major']}: update Atomscope."
+            f"The corpus {root} has format {form['major']}, this Atomscope reads up to {FORMAT['major']}: "
+            "update Atomscope."
         )
     files = manifest.get("files")
     if not isinstance(files, dict) or not files or not isinstance(manifest.get("name"), str):

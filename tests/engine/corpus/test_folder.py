@@ -170,6 +170,13 @@ def test_rows_find_images_by_path_by_bare_name_and_by_windows_path(image_folder:
     }
 
 
+def test_names_that_look_the_same_are_the_same(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(image_folder / "round" / "0.jpg", image_folder / "Gru\u0308n.jpg")  # as macOS stores it
+    captions = tmp_path / "given.csv"
+    captions.write_text("file_name,caption\nGr\u00fcn.jpg,green\n", "utf-8")
+    assert words(image_folder, "caption", captions)["Gru\u0308n.jpg"] == "green"
+
+
 def test_a_caption_file_in_a_sub_folder_speaks_of_that_folder(image_folder: Path) -> None:
     (image_folder / "square" / "metadata.jsonl").write_text('{"file_name": "0.jpg", "text": "mine", "label": 7}\n')
     corpus = open_corpus(image_folder)
