@@ -74,7 +74,7 @@ class Atlas:
 
     # What the atlas is.
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Short id of the content: 12 hexadecimal digits. Another key means other content."""
         return content_key(self.meta)
