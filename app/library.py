@@ -14,6 +14,8 @@ from engine.errors import AtomscopeError
 from engine.paths import DEMO_ATLAS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from engine.atlas import Atlas
 
 T = TypeVar("T")
@@ -84,6 +86,12 @@ class Derived:
         self._locks: dict[Hashable, threading.Lock] = {}
         self._max = max_entries
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with _LOCK:
+            self._values.clear()
+            self._locks.clear()
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value under ``key``, made by ``make`` the first time; the oldest entry goes when there are too many."""
         with _LOCK:
@@ -105,11 +113,26 @@ class Derived:
 
 
 derived = Derived()
+_recent = Derived(max_entries=512)
+
+
+def exemplars(atlas: Atlas, atom: int) -> pd.DataFrame:
+    """``atlas.exemplars(atom)``, kept for the atoms shown last: a page asks once, and then each of its heat maps."""
+    return _recent.get((atlas.key, atom), lambda: atlas.exemplars(atom))
+
+
+def names(atlas: Atlas) -> list[str]:
+    """What every atom is called: its label, else its top label, else nothing."""
+
+    def compute() -> list[str]:
+        table = atlas.atoms
+        return [label or top for label, top in zip(table["label"], table["top_label"], strict=True)]
+
+    return derived.get((atlas.key, "names of atoms"), compute)
 
 
 def forget() -> None:
     """Close everything: the next reader opens the folders again (tests, and an atlas rebuilt in place)."""
     _entries.cache_clear()
-    with _LOCK:
-        derived._values.clear()
-        derived._locks.clear()
+    for kept in (derived, _recent):
+        kept.clear()

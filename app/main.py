@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -40,6 +41,18 @@ def main() -> None:
         return
     _sidebar()
     page.run()
+    _freeze(page.url_path, state.atlas().key)
+
+
+@cache
+def _freeze(page: str, atlas: str) -> None:
+    """Take what the first run of a page has loaded out of garbage collection, once a page and atlas.
+
+    Streamlit collects all generations after every run; over a few hundred thousand objects of pandas, plotly and the
+    atlas that never go away, this cost more than the run.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _pages() -> dict[str, st.Page]:

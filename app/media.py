@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from app.library import derived
+from app.library import derived, exemplars
 from engine.errors import InputError
 from engine.paths import ASSETS
 
@@ -58,14 +58,14 @@ def exemplar_heat(atlas: Atlas, atom: int, kind: str, rank: int, scale: str = "a
     InputError
         If the atom has no such exemplar or its items have no patches.
     """
-    rows = atlas.exemplars(atom, kind)
-    rows = rows[rows["rank"] == rank]
-    if rows.empty:
+    rows = exemplars(atlas, atom)
+    place = np.flatnonzero((rows["kind"] == kind).to_numpy() & (rows["rank"] == rank).to_numpy())
+    if not place.size:
         raise InputError(f"Atom {atom} has no {kind} exemplar of rank {rank}.")
-    row = rows.iloc[0]
     heat = np.zeros(atlas.n_positions, np.float32)
-    heat[np.asarray(row["heat_positions"], np.int64)] = row["heat_values"]
-    top = float(atlas.atoms["max_activation"].iloc[atom]) if scale == "atom" else float(heat.max())
+    positions, values = (rows[column].to_numpy()[place[0]] for column in ("heat_positions", "heat_values"))
+    heat[np.asarray(positions, np.int64)] = values
+    top = float(atlas.atoms["max_activation"].to_numpy()[atom]) if scale == "atom" else float(heat.max())
     return heat_png(patches(atlas, heat), top)
 
 
@@ -172,7 +172,7 @@ def _map_bounds(atlas: Atlas) -> tuple[tuple[float, float], tuple[float, float]]
 
 def exemplar_sheet(atlas: Atlas, atom: int, columns: int = 6, cell: int = 224) -> bytes:
     """The exemplars of an atom on one page, heat over pictures, top first, then lower quantiles: PNG."""
-    rows = atlas.exemplars(atom)
+    rows = exemplars(atlas, atom)
     gap, head, foot = 12, 64, 30
     lines = max(1, -(-len(rows) // columns))
     width = columns * (cell + gap) + gap

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import search, state, ui
+from app import library, search, state, ui
 from app.ui import Bar, Figure, Html, tag
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
             "p", "This atom fires on no token of this corpus: it has no examples, no histogram and no neighbours."
         )
         return tag("article", _head(atlas, atom, about), tag("main", main), cls="as-atom-page")
-    top = atlas.exemplars(atom, "top")
-    weaker = atlas.exemplars(atom, "quantile")
+    both = library.exemplars(atlas, atom)
+    top, weaker = (both[both["kind"] == kind] for kind in ("top", "quantile"))
     shown = top.head(options.top)
     draw = (options.heat, options.outline)
     main = tag(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app import counts, media, search, state, ui
+from app import counts, library, media, search, state, ui
 from app.ui import Figure, Html, tag
 
 if TYPE_CHECKING:
@@ -151,7 +151,6 @@ def _entrant_list(atlas: Atlas, item: int, position: int, entrants: Any, drop: f
 
 
 def _atom_row(atlas: Atlas, item: int, atom: int, share: float, text: str, cls: str = "") -> Html:
-    about = atlas.atoms.iloc[atom]
     first = int(search.top_items(atlas)[atom][0])
     picture = tag("img", src=ui.thumb_url(atlas, first), loading="lazy", alt="") if first >= 0 else tag("s")
     heat = ui.item_heat_url(atlas, item, atom) if cls == "" and atlas.grid[0] else None
@@ -160,7 +159,7 @@ def _atom_row(atlas: Atlas, item: int, atom: int, share: float, text: str, cls: 
         tag(
             "a",
             picture,
-            tag("span", about["label"] or about["top_label"] or "no label"),
+            tag("span", library.names(atlas)[atom] or "no label"),
             tag("span", atom, cls="as-id"),
             tag("b", tag("i", style=f"width:{100 * share:.0f}%")),
             tag("em", text),

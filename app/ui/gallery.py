@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from app import media, search, state
+from app import library, media, search, state
 from app.ui.html import Html, tag
 from app.ui.numbers import number, percent
 
@@ -134,12 +134,12 @@ def _pointing(atlas: Atlas, item: int) -> dict[str, str]:
 
 def atom_card(atlas: Atlas, atom: int, note: str = "", pictures: int = 3, tip: str = "") -> Html:
     """One atom small: its first exemplars, id, label and a note; a click opens it."""
-    about = atlas.atoms.iloc[atom]
-    items = [
-        int(i) for i in search.top_items(atlas)[atom][:pictures] if i >= 0 and atlas.items["kind"].iloc[i] == "image"
-    ]
-    shown = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt="") for item in items]
-    name = about["label"] or about["top_label"] or "no label"
+    items = [int(i) for i in search.top_items(atlas)[atom][:pictures] if i >= 0]
+    if atlas.grid[0]:
+        shown = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt="") for item in items]
+    else:  # texts have no pictures
+        shown = []
+    name = library.names(atlas)[atom] or "no label"
     words = tag("span", tag("b", _cut(name, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note))
     link = state.href("concepts", atom=atom)
     return tag(
