@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from engine.sae.base import TINY
+
+Init = Literal["random", "data", "spread"]
 
 _ROUNDS = 16
 
@@ -14,6 +19,12 @@ def kaiming_uniform(rows: int, columns: int, *, fan_in: int, generator: torch.Ge
     """Kaiming uniform [rows, columns] with gain sqrt(2): entries in +-sqrt(6 / fan_in). He et al., arXiv 1502.01852."""
     bound = math.sqrt(6 / fan_in)
     return torch.empty(rows, columns).uniform_(-bound, bound, generator=generator)
+
+
+def draw_atoms(init: Init, u: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Unit directions [count, d] of tokens u [n, d]: drawn evenly (``data``) or far from each other (``spread``)."""
+    unit = u / u.norm(dim=1, keepdim=True).clamp_min(TINY)
+    return unit[(spread_rows if init == "spread" else random_rows)(unit, count, generator)]
 
 
 def random_rows(unit: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from engine.errors import InputError
 from engine.sae.base import TINY, SAEConfig, SparseAutoencoder, option
 from engine.sae.gate import FrequencyGate, GateKind
-from engine.sae.initialisation import kaiming_uniform, random_rows, spread_rows
+from engine.sae.initialisation import Init, draw_atoms, kaiming_uniform
 from kernels import sparse_attention_with_threshold, sparse_decode
 from kernels.codes import SparseCodes
+from kernels.products import linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class SparsemaxConfig(SAEConfig):
     gate_above: float = 0.1
     """The gate shuts atoms that fire on more than this share of tokens."""
 
-    init: Literal["random", "data", "spread"] = option("random", "data", "spread", default="random")
+    init: Init = option("random", "data", "spread", default="random")
     """Where training starts: ``random`` is the Kaiming uniform of the published code; ``data`` takes M training tokens as
     atoms and identity matrices, with W_value scaled to fit the sample; ``spread`` does so with tokens chosen far from
     each other, see ``engine.sae.initialisation``."""
@@ -118,9 +119,7 @@ class SparsemaxSAE(SparseAutoencoder):
         if self.config.init == "random":
             return
         u = self._normalise(sample)
-        unit = u / u.norm(dim=1, keepdim=True).clamp_min(TINY)
-        draw = spread_rows if self.config.init == "spread" else random_rows
-        self.atoms.copy_(unit[draw(unit, self.config.n_atoms, generator)])
+        self.atoms.copy_(draw_atoms(self.config.init, u, self.config.n_atoms, generator))
         self.w_key.copy_(torch.eye(self.config.d_model))
         self.w_value.copy_(torch.eye(self.config.d_model))
         if self.config.values == "probability":
@@ -146,9 +145,9 @@ class SparsemaxSAE(SparseAutoencoder):
     def _queries(self, u: Tensor) -> Tensor:
         """Scaled queries [N, d]: ``scores = queries @ atoms.T``."""
         if self.config.values == "score":
-            queries = (u / u.norm(dim=1, keepdim=True).clamp_min(TINY)) @ self.w_key.T
+            queries = linear(u / u.norm(dim=1, keepdim=True).clamp_min(TINY), self.w_key)
         else:
-            queries = u @ self.w_key
+            queries = linear(u, self.w_key.T)
         return queries * (self.log_scale.exp() if self.config.learn_scale else self.config.start_scale)
 
     def _attend(self, u: Tensor) -> tuple[SparseCodes, Tensor]:
@@ -167,7 +166,7 @@ class SparsemaxSAE(SparseAutoencoder):
         return u.norm(dim=1) if self.config.values == "score" else None
 
     def _decode(self, codes: SparseCodes, norm: Tensor | None) -> Tensor:
-        mixed = sparse_decode(codes, self.atoms) @ self.w_value
+        mixed = linear(sparse_decode(codes, self.atoms), self.w_value.T)
         if self.config.values == "probability":
             return mixed
         if norm is None:

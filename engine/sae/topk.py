@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.sae.base import TINY, Loss, SAEConfig, SparseAutoencoder, option
+from engine.sae.initialisation import Init, draw_atoms
 from kernels import sparse_decode, topk_attention
 from kernels.codes import SparseCodes
 
@@ -42,6 +43,10 @@ class TopKConfig(SAEConfig):
 
     dead_after: int = 10_000_000
     """An atom is dead when it did not fire for this many training tokens."""
+
+    init: Init = option("random", "data", "spread", default="random")
+    """Directions that training starts from: ``random`` ones as in the paper, or those of training tokens, see
+    ``engine.sae.initialisation``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +81,16 @@ class TopKSAE(SparseAutoencoder):
     @torch.no_grad()
     def initialise(self, sample: Tensor, generator: torch.Generator) -> None:
         super().initialise(sample, generator)
-        self.b_pre.copy_(geometric_median(self._normalise(sample[:32768])))
+        u = self._normalise(sample)
+        self.b_pre.copy_(geometric_median(u[:32768]))
+        if self.config.init != "random":
+            atoms = draw_atoms(self.config.init, u - self.b_pre, self.config.n_atoms, generator)
+            self.atoms.copy_(atoms)
+            self.w_encoder.copy_(atoms)
+            # Directions of tokens overlap, so K full projections overshoot: shrink them by least squares.
+            u = u[:4096]
+            mixed = self._decode(self._codes(u), None) - self.b_pre
+            self.w_encoder.mul_(((u - self.b_pre) * mixed).sum() / mixed.square().sum().clamp_min(TINY))
 
     @torch.no_grad()
     def before_step(self) -> None:

@@ -29,7 +29,7 @@ CONFIGS: list[SAEConfig] = [
     SparsemaxConfig(d_model=D, n_atoms=M, values="probability", normalise="standardise", init="spread", scale=8.0),
     SparsemaxConfig(d_model=D, n_atoms=M, gate="frequency", gate_above=0.2),
     TopKConfig(d_model=D, n_atoms=M, k=7),
-    TopKConfig(d_model=D, n_atoms=M, k=7, normalise="centre", dead_after=10, loss="published"),
+    TopKConfig(d_model=D, n_atoms=M, k=7, normalise="centre", dead_after=10, loss="published", init="spread"),
 ]
 
 

@@ -67,6 +67,17 @@ def test_encoder_starts_as_the_decoder_and_bias_as_the_geometric_median() -> Non
         assert distance(sae.b_pre) <= distance(nearby.detach())
 
 
+def test_a_start_from_data_reconstructs_at_once() -> None:
+    sample = tokens() @ torch.randn(D, D, generator=torch.Generator().manual_seed(5))
+    starts = []
+    for init in ("random", "data", "spread"):
+        sae = make(init=init)
+        sae.initialise(sample, torch.Generator().manual_seed(0))
+        torch.testing.assert_close(sae.atoms.norm(dim=1), torch.ones(M))
+        starts.append(sae(sample).losses["reconstruction"].item())
+    assert starts[1] < 0.8 and starts[2] < 0.8 < starts[0]
+
+
 def test_geometric_median_ignores_an_outlier_that_moves_the_mean() -> None:
     points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1000.0, 1000.0]])
     assert geometric_median(points).max() < 1.5
