@@ -128,8 +128,8 @@ def support_histogram(support: NDArray[np.integer], quantiles: Sequence[float] =
         return tag("p", "This atlas holds no tokens.")
     top = int(np.quantile(sizes, 0.999)) + 1
     step = max(math.ceil(top / 60), 1)
-    edges = np.arange(0, top + step, step) - 0.5
-    counts = np.histogram(np.minimum(sizes, edges[-1]), edges)[0]
+    edges = np.arange(0, top + 2 * step, step)
+    counts = np.histogram(np.minimum(sizes, edges[-1]), edges)[0]  # the few beyond the last bin are counted in it
     marks = [(float(np.quantile(sizes, q)), _mark(q, float(np.quantile(sizes, q)))) for q in quantiles]
     middle, most = np.quantile(sizes, [0.5, 0.95])
     alt = f"Active atoms per token: median {middle:.0f}, mean {sizes.mean():.1f}, 95th percentile {most:.0f}"

@@ -43,15 +43,12 @@ class Category:
 
 
 def is_heavy_tailed(values: np.ndarray) -> bool:
-    """Whether a positive quantity spans more than two orders of magnitude between its 1st and 99th percentile."""
+    """Whether a quantity that is never negative, and mostly positive, has its 99th percentile above ten medians."""
     finite = values[np.isfinite(values)]
     if not finite.size or finite.min() < 0:
         return False
-    positive = finite[finite > 0]
-    if positive.size < 0.5 * finite.size:
-        return False
-    low, high = np.quantile(positive, [0.01, 0.99])
-    return bool(high / low > 100)
+    middle, high = np.quantile(finite, [0.5, 0.99])
+    return bool(middle > 0 and high > 10 * middle)
 
 
 def color_scale(values: pd.Series) -> Scale:
@@ -101,7 +98,7 @@ def categories_of(atoms: pd.DataFrame, column: str, names: dict[Any, str]) -> tu
     nothing = values.isna() | (values == (-1 if column == "cluster" else ""))
     counts = values[~nothing].value_counts()
     top = counts.index[:MAX_CATEGORIES]
-    codes = pd.Categorical(values.where(~nothing), categories=top).codes.astype(np.int16)
+    codes = top.get_indexer(pd.Index(values)).astype(np.int16)
     colors = (*OKABE_ITO, "")
     return codes, [
         Category(names.get(value) or str(value), int(counts.iloc[i]), colors[i]) for i, value in enumerate(top)
@@ -138,4 +135,5 @@ def _linear_ticks(low: float, high: float) -> list[float]:
     step = 10.0 ** math.floor(math.log10((high - low) / 4))
     step *= next((factor for factor in (1, 2, 5) if (high - low) / (step * factor) <= 5), 10)
     first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) + 0.0 for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    digits = 1 - math.floor(math.log10(step))
+    return [round(i * step, digits) + 0.0 for i in range(first, math.floor(high / step + 1e-9) + 1)]
