@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from engine.activations.batch_size import fit_batch_size
 from engine.activations.layout import DTYPES, JOURNAL, MANIFEST, read_manifest
+from engine.activations.pipeline import process
 from engine.activations.store import ActivationStore
 from engine.activations.writer import StoreWriter, begun_batch_size, check_same_job
 from engine.backbones import Backbone
-from engine.corpus import Corpus, UnreadableItem
+from engine.corpus import Corpus
 from engine.errors import AtomscopeError, InputError
 from engine.files import explain_os_errors
 from engine.progress import Progress, Silent
-
-Loaded = tuple[list[int], torch.Tensor | None, list[tuple[int, str]]]
 
 
 def extract(
@@ -92,13 +88,14 @@ def extract(
         _check_room(path, sum(map(len, left)), job)
         progress.start("Extracting activations", len(wanted), "images")
         progress.advance(len(wanted) - sum(map(len, left)))
-        for indices, pixels, skipped in _loaded(backbone, corpus, left):
-            for _, reason in skipped:
+        for batch in process(backbone, corpus, left):
+            for _, reason in batch.skipped:
                 progress.warn(f"{reason} Skipped.")
-            activations, embeddings = _forward(backbone, pixels, job)
-            _check_finite(activations, indices, dtype, corpus)
-            writer.append(indices, activations, embeddings, skipped)
-            progress.advance(len(indices) + len(skipped))
+            with np.errstate(over="ignore"):  # the next line reports it
+                activations = batch.activations.astype(DTYPES[dtype], copy=False)
+            _check_finite(activations, batch.indices, dtype, corpus)
+            writer.append(batch.indices, activations, batch.embeddings, batch.skipped)
+            progress.advance(len(batch.indices) + len(batch.skipped))
         if not writer.stored:
             raise InputError(f"None of the {len(wanted)} images of {corpus.name} can be read: {writer.skipped[0][1]}")
         writer.finish(corpus)
@@ -138,50 +135,6 @@ def _check_room(path: Path, images: int, job: dict[str, Any]) -> None:
             f"{path} needs {needed / 1e9:,.1f} GB and its disk has {free / 1e9:,.1f} GB free. Free some space, or use "
             f"{cure}--tokens, --limit or another disk."
         )
-
-
-def _loaded(backbone: Backbone, corpus: Corpus, batches: list[list[int]]) -> Iterator[Loaded]:
-    """Read and preprocess one batch ahead, in another thread, while the model works."""
-    workers = 4 if backbone.device.type == "cuda" else 1
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: list[Future[Loaded]] = []
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(_load, backbone, corpus, batch))
-                if len(waiting) > workers:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _load(backbone: Backbone, corpus: Corpus, batch: list[int]) -> Loaded:
-    indices, pixels, skipped = [], [], []
-    for index in batch:
-        try:
-            pixels.append(backbone.preprocess([corpus.load(index)]))
-            indices.append(index)
-        except UnreadableItem as error:
-            skipped.append((index, str(error)))
-    return indices, torch.cat(pixels) if pixels else None, skipped
-
-
-def _forward(backbone: Backbone, pixels: torch.Tensor | None, job: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Activations [n, P, d] in the store's dtype and embeddings [n, e]."""
-    dtype = DTYPES[job["dtype"]]
-    if pixels is None:
-        shape = (0, job["positions"], job["backbone"]["d_model"])
-        return np.empty(shape, dtype), np.empty((0, job["backbone"]["embedding_dim"]), "<f4")
-    try:
-        output = backbone.run(pixels)
-    except torch.OutOfMemoryError as error:
-        raise AtomscopeError(
-            f"The GPU has no memory for {job['batch_size']} images at a time; delete the store and choose a smaller --batch-size."
-        ) from error
-    with np.errstate(over="ignore"):  # _check_finite reports it
-        return output.activations.cpu().numpy().astype(dtype), output.embeddings.cpu().numpy()
 
 
 def _check_finite(activations: np.ndarray, indices: list[int], dtype: str, corpus: Corpus) -> None:

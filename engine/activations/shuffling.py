@@ -95,14 +95,14 @@ def shuffled(
     # A run belongs to the window in which it begins, so windows are cut at the same places whatever the start is.
     cuts = np.append(np.searchsorted(begins, np.arange(0, total, capacity)), len(order))
     offsets = np.append(begins, total)[cuts]
-    buffer = torch.empty(int(np.diff(offsets).max()), width, dtype=torch.from_numpy(np.empty(0, dtype)).dtype)
+    buffer = np.empty((int(np.diff(offsets).max()), width), dtype)
 
     def window(index: int) -> NDArray[np.int64]:
         """Fill the buffer; returns the ids of its tokens. Runs are read in the order they lie on disk."""
         ids, filled = [], 0
         for run in np.sort(order[cuts[index] : cuts[index + 1]]):
             row, (first, last) = int(rows[run // runs]), edges[run % runs : run % runs + 2]
-            buffer[filled : filled + last - first] = torch.from_numpy(read(row, int(first), int(last)))
+            buffer[filled : filled + last - first] = read(row, int(first), int(last))
             ids.append(np.arange(row * positions + first, row * positions + last))
             filled += int(last - first)
         return np.concatenate(ids)
@@ -110,14 +110,15 @@ def shuffled(
     current, ids, deal = -1, np.empty(0, np.int64), np.empty(0, np.int64)
     for first in range(start * size, total, size):
         end = min(first + size, total)
-        x, tokens = [], []
+        x, tokens, done = np.empty((end - first, width), np.float32), np.empty(end - first, np.int64), 0
         while first < end:
             needed = int(np.searchsorted(offsets, first, side="right")) - 1
             if needed != current:
                 current, ids = needed, window(needed)
                 deal = np.random.default_rng([*seed, 1, current]).permutation(len(ids))
             low, high = first - offsets[current], min(end, offsets[current + 1]) - offsets[current]
-            x.append(buffer[torch.from_numpy(deal[low:high])])
-            tokens.append(ids[deal[low:high]])
-            first += int(high - low)
-        yield Batch(torch.cat(x).float() if len(x) > 1 else x[0].float(), torch.from_numpy(np.concatenate(tokens)))
+            part = slice(done, done + int(high - low))
+            x[part], tokens[part] = buffer[deal[low:high]], ids[deal[low:high]]
+            done = part.stop
+            first += part.stop - part.start
+        yield Batch(torch.from_numpy(x), torch.from_numpy(tokens))

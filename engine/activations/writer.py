@@ -10,9 +10,10 @@ import fcntl
 import json
 import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ class StoreWriter:
         self.skipped: list[tuple[int, str]] = []
         self._shards: list[dict[str, Any]] = []
         self._shard_items = 0
-        self._shard: BinaryIO | None = None
+        self._shard: FileIO | None = None
         with explain_os_errors(path):
             (path / SHARDS).mkdir(parents=True, exist_ok=True)
             self._journal = (path / JOURNAL).open("a+b")
@@ -98,10 +99,8 @@ class StoreWriter:
         with explain_os_errors(self.path):
             if self._shard is None:
                 self._shard = self._cut(self.path / shard_name(len(self._shards)), self._shard_items * self._item_bytes)
-            self._shard.write(np.ascontiguousarray(activations, self._dtype).data)
-            self._shard.flush()
-            self._embeddings.write(np.ascontiguousarray(embeddings, "<f4").data)
-            self._embeddings.flush()
+            _write(self._shard, np.ascontiguousarray(activations, self._dtype))
+            _write(self._embeddings, np.ascontiguousarray(embeddings, "<f4"))
             self._note(
                 {"batch": self.batches_done, "items": list(indices), "skipped": [list(pair) for pair in skipped]}
             )
@@ -162,6 +161,7 @@ class StoreWriter:
         for line in lines[1:]:
             record = json.loads(line)
             if "shard" in record:
+                self._cut(self.path / record["shard"]["file"], record["shard"]["bytes"]).close()
                 self._start_shard(record["shard"])
             else:
                 self._count(record["items"], [(index, why) for index, why in record["skipped"]])
@@ -176,7 +176,6 @@ class StoreWriter:
 
     def _close_shard(self) -> None:
         if self._shard is not None:
-            self._shard.flush()
             os.fsync(self._shard.fileno())
             self._shard.close()
             self._shard = None
@@ -197,21 +196,29 @@ class StoreWriter:
         self._journal.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
         self._journal.flush()
 
-    def _cut(self, path: Path, size: int) -> BinaryIO:
+    def _cut(self, path: Path, size: int) -> FileIO:
         """Open ``path`` for appending after its first ``size`` bytes, which the journal vouches for."""
-        file = path.open("ab")
+        file = path.open("ab", buffering=0)  # an error shows where the bytes are written, not when the file is closed
         if file.tell() < size:
             file.close()
             raise AtomscopeError(
                 f"{path} is shorter than its journal says (the machine may have gone down while writing). Delete "
                 f"{self.path} and run the same command again."
             )
-        file.truncate(size)
+        if file.tell() > size:
+            file.truncate(size)
         return file
 
     @staticmethod
     def _describe(path: Path) -> dict[str, Any]:
         return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _write(file: FileIO, array: np.ndarray) -> None:
+    """Write all of ``array``; an unbuffered file takes what it can at a time."""
+    left = array.reshape(-1).view(np.uint8).data
+    while left:
+        left = left[file.write(left) :]
 
 
 def begun_batch_size(path: Path) -> int | None:
@@ -228,14 +235,10 @@ def check_same_job(path: Path, begun: dict[str, Any], wanted: dict[str, Any]) ->
     for key in ("dtype", "limit", "batch_size"):
         if begun[key] != wanted[key]:
             _refuse(path, key.replace("_", " "), begun[key], wanted[key])
+    names = {"name": "model", "revision": "model revision", "layer_index": "layer"}
     for key in ("name", "revision", "layer_index", "site", "tokens", "preprocessing"):
         if begun["backbone"][key] != wanted["backbone"][key]:
-            _refuse(
-                path,
-                f"model {key}" if key in ("name", "revision") else key,
-                begun["backbone"][key],
-                wanted["backbone"][key],
-            )
+            _refuse(path, names.get(key, key), begun["backbone"][key], wanted["backbone"][key])
     if begun["corpus"]["hash"] != wanted["corpus"]["hash"]:
         raise InputError(
             f"{path} was made from another corpus, or the corpus has changed. Delete it or choose another -o."

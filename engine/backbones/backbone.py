@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from engine.backbones.blocks import listening
+from engine.backbones.blocks import first_tensor
 from engine.backbones.preprocessing import Preprocessor
 from engine.backbones.spec import BackboneSpec
 
@@ -61,6 +62,9 @@ class Backbone:
         self.positions = positions
         self._embed = embed
         self._preprocessor = preprocessor
+        # One hook for good, and what it heard for each thread: batches may run side by side.
+        self._heard = threading.local()
+        listened.register_forward_hook(self._hear)
 
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """Normalised pixels, float32 [B, 3, H, W] on the CPU, of RGB pictures of any size."""
@@ -72,11 +76,15 @@ class Backbone:
 
     @torch.no_grad()
     def run(self, pixels: Tensor) -> BackboneOutput:
-        """Activations and embeddings of ``pixels`` [B, 3, H, W], on this backbone's device."""
+        """Activations and embeddings of ``pixels`` [B, 3, H, W], on this backbone's device.
+
+        Several threads may call it at the same time.
+        """
         pixels = pixels.to(self.device, non_blocking=True)
-        with listening(self.listened) as heard:
-            output = self.model(pixels)
-        (activations,) = heard
-        assert activations is not None, "the layer did not run"
+        output = self.model(pixels)
+        activations: Tensor = self._heard.__dict__.pop("output")
         embeddings = nn.functional.normalize(self._embed(output).float(), dim=-1)
         return BackboneOutput(activations[:, self.positions].float(), embeddings)
+
+    def _hear(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        self._heard.output = first_tensor(output)

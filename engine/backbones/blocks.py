@@ -42,6 +42,12 @@ def _is_module(block: nn.Module, name: str) -> bool:
     return isinstance(getattr(block, name, None), nn.Module)
 
 
+def first_tensor(output: Any) -> Tensor:
+    """A module's output without what some modules return beside it, such as attention weights."""
+    tensor: Tensor = output[0] if isinstance(output, tuple) else output
+    return tensor
+
+
 @contextmanager
 def listening(*modules: nn.Module) -> Iterator[list[Tensor | None]]:
     """Collect the output of each module in a forward pass: a list in the order of ``modules``, filled as they run."""
@@ -49,7 +55,7 @@ def listening(*modules: nn.Module) -> Iterator[list[Tensor | None]]:
 
     def listener(index: int) -> Callable[[nn.Module, Any, Any], None]:
         def hear(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            heard[index] = output[0] if isinstance(output, tuple) else output
+            heard[index] = first_tensor(output)
 
         return hear
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import transformers
 from huggingface_hub import constants
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
@@ -124,11 +125,22 @@ def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, boo
         If the checkpoint's parameters do not fill the architecture.
     """
     auto: Any = getattr(transformers, _TOWERS[config.model_type]) if config.model_type in _TOWERS else AutoModel
+    if config.model_type in _TOWERS and hasattr(config, "vision_config"):
+        # A dual model states the width of its common space once, on top; the tower alone looks for it in its own config.
+        width = getattr(config, "projection_dim", None)
+        config = config.vision_config
+        if width is not None:
+            config.projection_dim = width
     with _explained(source):
         model, report = auto.from_pretrained(
-            source.location, dtype="float32", local_files_only=source.offline, output_loading_info=True
+            source.location,
+            config=config,
+            dtype="float32",
+            local_files_only=source.offline,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
-    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    missing = sorted(report["missing_keys"]) + sorted(str(key[0]) for key in report["mismatched_keys"])
     faults = [key for key in missing if not any(optional in key for optional in _OPTIONAL)]
     if faults:
         raise InputError(
@@ -167,7 +179,7 @@ def _explained(source: Source) -> Iterator[None]:
     """One sentence for each way a checkpoint fails to load."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         causes = list(_causes(error))
         local = Path(source.location).is_dir()
         if any(isinstance(cause, GatedRepoError) for cause in causes):

@@ -15,6 +15,7 @@ from engine.backbones.preprocessing import Preprocessor, load_preprocessor
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
 from engine.errors import InputError
 from engine.progress import Progress
+from kernels.products import quicken
 
 
 def load_backbone(
@@ -72,6 +73,8 @@ def load_backbone(
     if listened is None:
         raise InputError(f"{model} ({config.model_type}) is not built of blocks with an attention and an MLP each.")
     tower = tower.to(target)
+    if target.type == "cpu":
+        quicken(tower)
     grid = _grid(preprocessor.size, vision.patch_size)
     residual, output = _rehearse(tower, blocks[index], site, preprocessor, target, model)
     prefix = residual.shape[1] - grid[0] * grid[1]
