@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -83,7 +83,7 @@ def _sidebar() -> None:
                 list(known),
                 format_func=lambda key: known[key].title,
                 key="sidebar_atlas",
-                on_change=partial(_choose_atlas),
+                on_change=_choose_atlas,
             )
         for entry in library.entries():
             if entry.problem:
@@ -91,7 +91,4 @@ def _sidebar() -> None:
 
 
 def _choose_atlas() -> None:
-    # Atom and item numbers mean other things in another atlas.
-    st.query_params.clear()
-    state.put(atlas=st.session_state["sidebar_atlas"])
-    state.forget("atom", "item")
+    state.switch_atlas(st.session_state["sidebar_atlas"])

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from app import library
 from app.library import derived
 
 if TYPE_CHECKING:
@@ -90,8 +91,9 @@ class Found(NamedTuple):
     exemplars: int
 
 
-def find(atlas: Atlas, words: str, limit: int = 200) -> list[Found]:
-    """Atoms whose label or candidates hold all the words, then atoms whose top exemplars' captions or labels do.
+def find(atlas: Atlas, words: str, limit: int | None = None) -> list[Found]:
+    """Atoms whose label or candidates hold all the words (those that are called exactly so first, then the more frequent),
+    then atoms whose top exemplars' captions or labels do.
 
     Case does not matter; a word matches inside other words ("cat" finds "cats"). Captions count when at least two of an
     atom's top exemplars match (one is chance), most first.
@@ -101,8 +103,9 @@ def find(atlas: Atlas, words: str, limit: int = 200) -> list[Found]:
         return []
     names, items = _names(atlas), _item_texts(atlas)
     by_label = [int(atom) for atom in np.flatnonzero(_holds(names, needles))]
-    atoms = atlas.atoms
-    by_label.sort(key=lambda atom: (-int(atoms["firing_count"].iloc[atom] > 0), atom))
+    fired, whole = atlas.atoms["firing_count"].to_numpy(), " ".join(needles)
+    titles = library.names(atlas)
+    by_label.sort(key=lambda atom: (titles[atom].lower() != whole, -fired[atom], atom))
     hits = np.flatnonzero(_holds(items, needles))
     counts = _caption_counts(atlas, hits)
     by_caption = [int(a) for a in np.argsort(-counts, kind="stable") if counts[a] >= 2]

@@ -7,10 +7,12 @@ the navigation (which clears the URL) finds the atom that was open.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app import library
 
@@ -83,6 +85,8 @@ def choice(name: str, options: Collection[str], default: str, what: str = "") ->
 
 def put(**values: int | str | None) -> None:
     """Write values into the URL (None removes). The browser's Back button returns to the view before."""
+    if len(library.atlases()) > 1:
+        values = {"atlas": atlas().key} | values  # a link to an atom must say of which atlas
     for name, value in values.items():
         if value is None:
             st.session_state.pop(_LAST + name, None)
@@ -133,6 +137,18 @@ def href(page: str, **values: int | str) -> str:
     """The link to a page at the given values, for an ``<a>`` (relative, so that it works behind a proxy's prefix)."""
     path = "./" if page == START_PAGE else page
     return f"{path}?{urlencode({'atlas': atlas().key} | values)}"
+
+
+def switch_atlas(key: str) -> None:
+    """Show another atlas. Atoms, items and selections of the one before mean nothing in it and go; how things are shown
+    (what widgets keep in the URL) stays.
+    """
+    for name in list(st.query_params):
+        with suppress(StreamlitAPIException):  # a widget's own parameter cannot be deleted
+            del st.query_params[name]
+    for name in [str(name) for name in st.session_state if str(name).startswith(_LAST)]:
+        del st.session_state[name]
+    put(atlas=key)
 
 
 def forget(*names: str) -> None:

@@ -114,11 +114,9 @@ def _first_page() -> None:
 
 
 def _item(atlas: Atlas, chosen: np.ndarray) -> int | None:
-    """The input that is open: of the URL, else the first of the gallery whose codes are known, else the first."""
-    sampled = np.asarray(atlas.sampled_items)
-    first = chosen[:GRID]
-    known = first[np.isin(first, sampled)]
-    default = int(known[0]) if len(known) else int(first[0]) if len(first) else None
+    """The input that is open: of the URL, else the first in this order whose codes the atlas holds, else the first."""
+    known = chosen[np.isin(chosen, np.asarray(atlas.sampled_items))]
+    default = int(known[0]) if len(known) else int(chosen[0]) if len(chosen) else None
     return state.integer("item", 0, atlas.n_items - 1, default=default, what="input")
 
 
