@@ -23,6 +23,7 @@ def check_atoms(context: Context) -> None:
     where, say, atoms, counts = "atoms.parquet", context.report.rows, context.atoms, context.counts
     firing, item_count = context.firing, np.asarray(atoms["item_count"], np.int64)
     dead = firing == 0
+    shown = np.minimum(item_count, context.meta["exemplars"]["top_n"])
     say(firing < 0, where, "firing_count is negative")
     say(firing > counts["tokens"], where, "firing_count is larger than the number of tokens")
     most = np.minimum(firing, counts["items"])
@@ -58,7 +59,7 @@ def check_atoms(context: Context) -> None:
         where,
         "monosemanticity of fewer than two items is not NaN",
     )
-    say(np.isnan(atoms["diversity"]) != (item_count < 2), where, "diversity is not NaN exactly below two exemplars")
+    say(np.isnan(atoms["diversity"]) != (shown < 2), where, "diversity is not NaN exactly below two exemplars")
     placed = np.isfinite(atoms["x"]) & np.isfinite(atoms["y"])
     if context.meta["layout"] is None:
         say(placed, where, "it has a place, but atlas.json has no layout")
@@ -128,7 +129,7 @@ def check_labels(context: Context) -> None:
         tokens, items = (table.column(name).to_numpy() for name in ("tokens", "items"))
         same = atom[1:] == atom[:-1]
         report.rows(same & (tokens[1:] > tokens[:-1]), where, "tokens rise", atom[1:])
-        falls = [a >= b for a, b in pairwise(label)]
+        falls = np.array([a >= b for a, b in pairwise(label)], bool)
         report.rows(same & (tokens[1:] == tokens[:-1]) & falls, where, "equal labels are not in order", atom[1:])
         report.rows(place_in_group(atom) >= LABELS_KEPT, where, f"it has more than {LABELS_KEPT} labels", atom)
         pairs = Counter(zip(atom.tolist(), label, strict=True))

@@ -117,18 +117,12 @@ def store(tmp_path: Path) -> ActivationStore:
 
 
 @pytest.fixture
-def new_store(tmp_path: Path) -> Callable[..., ActivationStore]:
-    """``write_store`` into a fresh folder; takes its keyword arguments."""
-    made: list[Path] = []
-
-    def make(**options: object) -> ActivationStore:
-        made.append(tmp_path / f"store-{len(made)}")
-        return write_store(made[-1], **options)  # type: ignore[arg-type]
-
-    return make
-
-
-@pytest.fixture
 def new_sae() -> Callable[..., SparseAutoencoder]:
     """``make_sae``."""
     return make_sae
+
+
+@pytest.fixture(name="write_store")
+def _write_store() -> Callable[..., ActivationStore]:
+    """``write_store`` itself, for tests that choose the folder."""
+    return write_store
