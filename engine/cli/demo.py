@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from engine.paths import DEMO_CORPUS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 build = typer.Typer(no_args_is_help=True, help="Rebuild a demo artefact from its sources.")
@@ -27,3 +30,30 @@ def weights(
         folder = embedded.fetch(model.name, TerminalProgress())
         err.print(f"{model.name}: {model.title}, {'already in' if ready else 'now in'} {folder}", soft_wrap=True)
     next_step("atomscope serve")
+
+
+@build.command("corpus")
+def corpus(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The corpus folder to write.")] = DEMO_CORPUS,
+    contact_sheet: Annotated[
+        Path | None, typer.Option("--contact-sheet", help="Build nothing: draw random items of the corpus there.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many items the contact sheet shows.")] = 60,
+    seed: Annotated[int, typer.Option("--seed", help="Which random items the contact sheet shows.")] = 0,
+    contains: Annotated[str, typer.Option("--contains", help="Only items with this in their id or label.")] = "",
+) -> None:
+    """Build the demo corpus from its source packages, or look at the one that is there."""
+    from engine.cli.console import TerminalProgress, err, next_step
+
+    if contact_sheet is not None:
+        from engine.demo.contact_sheet import draw_contact_sheet
+
+        drawn = draw_contact_sheet(out, contact_sheet, count, seed, contains)
+        err.print(f"{drawn} items of {out} are on {contact_sheet}", soft_wrap=True, markup=False)
+        return
+    from engine.demo.build import build_corpus
+
+    document = build_corpus(out, TerminalProgress())
+    splits = ", ".join(f"{count:,} {split}" for split, count in document["splits"].items())
+    err.print(f"{document['items']:,} items ({splits}) in {out}", soft_wrap=True, markup=False)
+    next_step(f"atomscope demo build corpus -o {out} --contact-sheet corpus.png")
