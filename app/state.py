@@ -86,7 +86,7 @@ def choice(name: str, options: Collection[str], default: str, what: str = "") ->
 def put(**values: int | str | None) -> None:
     """Write values into the URL (None removes). The browser's Back button returns to the view before."""
     if len(library.atlases()) > 1:
-        values = {"atlas": atlas().key} | values  # a link to an atom must say of which atlas
+        values.setdefault("atlas", atlas().key)  # a link to an atom must say of which atlas
     for name, value in values.items():
         if value is None:
             st.session_state.pop(_LAST + name, None)
