@@ -11,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import selection, state, ui
+from app.components.atom_map.routes import matching
 from app.pages import map_state
 from app.pages.map_state import MapState
 from app.ui.html import tag
@@ -26,11 +27,16 @@ ROWS = 5000
 
 def selected(atlas: Atlas, now: MapState) -> None:
     """Draw the section."""
+    if now.view.query.strip():
+        _matches(atlas, now)
     if not now.atoms.size:
-        st.caption(
+        hint, button = st.columns([4, 1], vertical_alignment="center")
+        hint.caption(
             ":material/lasso_select: Draw a lasso or a box (tools at the map's right edge) to compare the atoms inside: their "
             "table, the words they share, their exemplars together."
         )
+        with button:
+            provenance(atlas, now)
         return
     atoms = now.atoms
     title, clear = st.columns([8, 1.4], vertical_alignment="center")
@@ -44,6 +50,20 @@ def selected(atlas: Atlas, now: MapState) -> None:
     with words:
         _words(atlas, atoms)
     _gallery(atlas, atoms)
+
+
+def _matches(atlas: Atlas, now: MapState) -> None:
+    found = matching(atlas, now.view.query)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption(f"{found.size:,} atoms match “{ui.plain(now.view.query.strip())}”.")
+        st.button(
+            "Select them",
+            key="map_select_matches",
+            icon=":material/select_all:",
+            type="tertiary",
+            disabled=not found.size,
+            on_click=lambda: map_state.select(found),
+        )
 
 
 def _summary(atlas: Atlas, atoms: NDArray[np.int64]) -> None:

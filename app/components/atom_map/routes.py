@@ -132,13 +132,15 @@ def _card(atlas: Atlas, request: Request, thumb_url: ThumbUrl) -> Response:
     if atom >= atlas.n_atoms:
         raise InputError(f"Atom {atom} does not exist.")
     row = atlas.atoms.iloc[atom]
-    top = atlas.exemplars(atom, "top").head(CARD_EXEMPLARS)
+    items = atlas.items.loc[atlas.exemplars(atom, "top")["item"].head(CARD_EXEMPLARS), ["kind", "caption"]]
+    texts = items["kind"] == "text"
     card = {
         "atom": atom,
         "label": str(row["label"] or row["top_label"] or ""),
         "status": str(row["status"]),
         "values": {name: _finite(row[name]) for name in numeric_columns(atlas.atoms)},
-        "thumbs": [thumb_url(atlas, int(item)) for item in top["item"]],
+        "thumbs": [thumb_url(atlas, int(item)) for item in items.index[~texts]],
+        "texts": [str(caption)[:90] for caption in items["caption"][texts]],
     }
     return JSONResponse(card, headers=_FOREVER)
 

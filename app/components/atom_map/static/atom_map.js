@@ -51,6 +51,7 @@ class AtomMap {
     this.turn = 0
     this.root.addEventListener("keydown", event => onKey(event, this))
     this.root.addEventListener("pointerleave", () => this.unhover())
+    this.nearView = untilNear(this.root)
     this.resizing = new ResizeObserver(() => this.resize())
     this.resizing.observe(this.root)
   }
@@ -66,6 +67,8 @@ class AtomMap {
     this.root.setAttribute("aria-label", data.alt || `Map of ${data.atoms} atoms`)
     if (!before) this.part(".wait").textContent = `Loading ${data.atoms.toLocaleString("en")} atoms …`
     try {
+      await this.nearView
+      if (turn !== this.turn) return
       const loaded = await this.load(data)
       if (turn !== this.turn) return // a newer view came while this one was loading
       Object.assign(this, loaded)
@@ -106,6 +109,7 @@ class AtomMap {
     const wanted = JSON.stringify([data.atlas, data.axes, data.color, data.filter, data.height, this.theme])
     if (wanted !== this.drawn) {
       const begin = performance.now()
+      if (!this.drawn) requireWebGL()
       this.split = figure.points(columns, data)
       this.paint = figure.painter(columns, data, this.theme)
       this.legend() // first: it takes its height from the stage
@@ -287,7 +291,28 @@ class AtomMap {
     this.turn = Infinity
     this.resizing.disconnect()
     this.card.hide()
-    if (this.drawn) this.Plotly.purge(this.graph)
+    if (this.drawn) {
+      const canvases = [...this.graph.querySelectorAll(".gl-canvas")]
+      this.Plotly.purge(this.graph)
+      // A browser allows some sixteen WebGL contexts; waiting for garbage collection would use them up in a few page switches.
+      for (const canvas of canvases) canvas.getContext("webgl")?.getExtension("WEBGL_lose_context")?.loseContext()
+    }
     this.root.remove()
   }
+}
+
+// plotly.js and the points are large: a map further down the page waits until a person scrolls towards it.
+function untilNear(element) {
+  return new Promise(resolve => {
+    const watch = new IntersectionObserver(
+      entries => { if (entries.some(entry => entry.isIntersecting)) { watch.disconnect(); resolve() } },
+      { rootMargin: "300px" },
+    )
+    watch.observe(element)
+  })
+}
+
+function requireWebGL() {
+  if (!document.createElement("canvas").getContext("webgl"))
+    throw new Error("this browser offers no WebGL. Turn on hardware acceleration, or use another browser.")
 }

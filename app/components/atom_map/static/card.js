@@ -25,7 +25,7 @@ export class Card {
     this.atom = atom
     clearTimeout(this.timer)
     this.timer = setTimeout(async () => {
-      this.fill({ atom, label: "", status: "", values: {}, thumbs: [] }, extra)
+      this.fill({ atom, label: "", status: "", values: {}, thumbs: [], texts: [] }, extra)
       this.place(pointer)
       this.element.hidden = false
       try {
@@ -55,6 +55,8 @@ export class Card {
       image.alt = ""
       strip.append(image)
     }
+    for (const text of card.texts) strip.append(line("q", text))
+    strip.classList.toggle("texts", card.texts.length > 0)
     const shown = FIGURES.some(([name]) => name === extra.column) ? FIGURES : [[extra.column, extra.title], ...FIGURES]
     const table = line("dl", "")
     for (const [name, title] of shown) {
