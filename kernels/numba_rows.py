@@ -1,4 +1,4 @@
-"""Sparsemax support on the CPU, compiled by numba: about the time of two reads of the scores.
+"""Sparsemax support and top-k of every row on the CPU, compiled by numba: about the time of two reads of the scores.
 
 Each row is read from memory once and is then in cache:
 
@@ -10,7 +10,12 @@ Each row is read from memory once and is then in cache:
 3. *Threshold.* Newton from below (Michelot 1986) on the candidates in float64, until the set stops changing. All
    iterates are lower bounds, so what is left at the end is the support: nothing needs a second look.
 
+Top-k starts the same way: a value that k group maxima reach is reached by k entries, so it is a lower bound of the k-th
+largest, and only the candidates above it are sorted out. Of equal scores at the edge, the lowest atoms win.
+
 Cost: N M float reads from memory, the same again from cache, N (G + candidates) times the Newton steps (about 6).
+
+Everything compiled that calls one another stays in this file: numba's cache notices changes of the file only.
 """
 
 from __future__ import annotations
@@ -27,13 +32,14 @@ from kernels.support import Support, explain_bad_row
 _BLOCK = 64  # candidates are looked for 64 scores at a time: four AVX-512 registers
 _GROUP = 32  # members of a group; measured best for supports of 20 to 600 at M = 4k to 64k
 _FEWEST_GROUPS = 256  # below this a support of ordinary size would outnumber the groups and weaken the bound
+_HALVINGS = 12  # steps of the search for the bound of top-k; each halves the spread of the maxima it lies in
 
 
 def support(scores: Tensor) -> Support:
     """Sparsemax support of float32 ``scores`` [N, M] on the CPU; see :func:`kernels.sparsemax_support`."""
     n_rows, n_atoms = scores.shape
     matrix = scores.contiguous().numpy()
-    groups = n_groups(n_atoms)
+    groups = _n_groups(n_atoms)
     parts = over_rows(lambda start, stop: _support_rows(matrix, start, stop, groups), n_rows)
     for *_, bad_row in parts:
         if bad_row >= 0:
@@ -47,13 +53,31 @@ def support(scores: Tensor) -> Support:
     return Support(crow, col, z, p, tau, n_atoms)
 
 
-def n_groups(n_atoms: int) -> int:
+def topk_support(scores: Tensor, k: int) -> Support:
+    """The k largest entries of every row of float32 ``scores`` [N, M] on the CPU; see :func:`kernels.topk.topk_support`."""
+    n_rows, n_atoms = scores.shape
+    matrix = scores.contiguous().numpy()
+    col, z = np.empty((n_rows, k), np.int32), np.empty((n_rows, k), np.float32)
+    groups = _n_groups(n_atoms)
+    bad = over_rows(lambda start, stop: _topk_rows(matrix, k, groups, col, z, start, stop), n_rows)
+    for row in bad:
+        if row >= 0:
+            raise ValueError(f"Row {row} of the scores has a NaN or infinite top-k score; check what produced it.")
+    value = torch.from_numpy(z)
+    tau = value.amin(dim=1)
+    crow = torch.arange(n_rows + 1) * k
+    return Support(
+        crow, torch.from_numpy(col).flatten(), value.flatten(), (value - tau[:, None]).flatten(), tau, n_atoms
+    )
+
+
+def _n_groups(n_atoms: int) -> int:
     """G: groups of 32, but not fewer than 256 groups, and never more than atoms."""
     return min(n_atoms, max(-(-n_atoms // _GROUP), _FEWEST_GROUPS))
 
 
 @compiled()
-def group_maxima(row: Any, maxima: Any) -> None:
+def _group_maxima(row: Any, maxima: Any) -> None:
     """``maxima[j] = max(row[j], row[j + G], ...)``. NaN is skipped here and met again among the candidates."""
     groups = maxima.shape[0]
     n_atoms = row.shape[0]
@@ -74,6 +98,8 @@ def _bound(maxima: Any) -> Any:
     top = np.float32(-np.inf)
     for j in range(maxima.shape[0]):
         top = maxima[j] if maxima[j] > top else top
+    if np.abs(top) == np.inf:  # no support: inf - inf below would be the NaN that is promised not to be
+        return top, np.float32(-1.0)
     threshold = np.float32(-1.0)
     before = -1
     while True:
@@ -92,7 +118,7 @@ def _bound(maxima: Any) -> Any:
 
 
 @compiled()
-def gather_above(row: Any, bound: Any, col: Any, value: Any) -> int:
+def _gather_above(row: Any, bound: Any, col: Any, value: Any) -> int:
     """Write every entry that is not ``<= bound`` (so NaN too) to ``col`` and ``value``, ascending; how many."""
     n_atoms = row.shape[0]
     found = 0
@@ -163,7 +189,7 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
     n = 0
     for i in range(start, stop):
         row = scores[i]
-        group_maxima(row, maxima)
+        _group_maxima(row, maxima)
         top32, bound32 = _bound(maxima)
         if not np.isfinite(top32):
             return col[:0], z[:0], p[:0], tau, size, i
@@ -172,7 +198,7 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
         guess = _below(top + np.float64(bound32) - 1e-6)
         threshold = -np.inf
         while threshold == -np.inf:
-            candidates = gather_above(row, guess, some_col, some_z)
+            candidates = _gather_above(row, guess, some_col, some_z)
             for j in range(candidates):
                 if not np.isfinite(some_z[j]):
                     return col[:0], z[:0], p[:0], tau, size, i
@@ -200,3 +226,55 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
 def _grown(old: Any, used: int, new: Any) -> Any:
     new[:used] = old[:used]
     return new
+
+
+@compiled()
+def _reached_by(maxima: Any, k: int) -> Any:
+    """A value that at least k of the maxima reach, near the k-th largest; -inf when there are fewer than k."""
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for j in range(maxima.shape[0]):
+        low = maxima[j] if maxima[j] < low else low
+        high = maxima[j] if maxima[j] > high else high
+    if maxima.shape[0] < k or not (np.isfinite(low) and np.isfinite(high)):
+        return np.float32(-np.inf)
+    for _ in range(_HALVINGS):
+        middle = np.float32(0.5) * low + np.float32(0.5) * high
+        count = 0
+        for j in range(maxima.shape[0]):
+            count += 1 if maxima[j] >= middle else 0
+        if count >= k:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@compiled()
+def _topk_rows(scores: Any, k: int, groups: int, col: Any, z: Any, start: int, stop: int) -> int:
+    n_atoms = scores.shape[1]
+    maxima = np.empty(groups, np.float32)
+    some_col = np.empty(n_atoms, np.int32)
+    some_z = np.empty(n_atoms, np.float32)
+    for i in range(start, stop):
+        row = scores[i]
+        _group_maxima(row, maxima)
+        bound = np.nextafter(_reached_by(maxima, k), np.float32(-np.inf))
+        found = _gather_above(row, bound, some_col, some_z)
+        if found < k:  # entries of -inf are no candidates
+            return i
+        least = np.partition(some_z[:found], found - k)[found - k]
+        above = 0
+        for j in range(found):
+            above += 1 if some_z[j] > least else 0
+            if not np.isfinite(some_z[j]):
+                return i
+        ties = k - above
+        n = 0
+        for j in range(found):
+            tie = some_z[j] == least and ties > 0
+            if some_z[j] > least or tie:
+                ties -= 1 if tie else 0
+                col[i, n] = some_col[j]
+                z[i, n] = some_z[j]
+                n += 1
+    return -1

@@ -9,6 +9,7 @@ from kernels.attention import selected_scores
 from kernels.codes import SparseCodes
 from kernels.dispatch import Backend, choose_backend
 from kernels.support import Support, check_scores
+from kernels.torch_rows import group_maxima
 
 
 def topk_codes(scores: Tensor, k: int, backend: Backend = "auto") -> SparseCodes:
@@ -60,13 +61,27 @@ def batch_topk_codes(scores: Tensor, k: int) -> SparseCodes:
     check_scores(scores)
     n_rows, n_atoms = scores.shape
     _check_k(k, n_atoms)
-    flat = scores.detach().flatten()
-    chosen = flat.topk(n_rows * k, sorted=False).indices.sort().values
-    _check_chosen(flat[chosen])
-    row = chosen // n_atoms
+    row, col = _batch_winners(scores.detach(), n_rows * k)
     crow = torch.searchsorted(row, torch.arange(n_rows + 1, device=scores.device))
-    col = chosen - row * n_atoms
     return SparseCodes(crow, col.int(), scores[row, col], n_atoms)
+
+
+def _batch_winners(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the ``count`` largest entries of a matrix, in row-major order.
+
+    As with a row's top-k, the ``count``-th largest of the group maxima is a lower bound, found in 1/32 of the scores;
+    only what reaches it is sorted out.
+    """
+    n_rows, n_atoms = scores.shape
+    maxima = group_maxima(scores, -(-n_atoms // 32)).flatten() if n_rows else scores.flatten()
+    if bool((maxima.isnan() | (maxima == torch.inf)).any()):
+        raise ValueError("A top-k score is NaN or infinite; check what produced the scores.")
+    bound = maxima.topk(count, sorted=False).values.amin() if 0 < count <= maxima.numel() else -torch.inf
+    row, col = (scores >= bound).nonzero(as_tuple=True)
+    z = scores[row, col]
+    chosen = z.topk(count, sorted=False).indices.sort().values
+    _check_chosen(z[chosen])
+    return row[chosen], col[chosen]
 
 
 def topk_support(scores: Tensor, k: int, backend: Backend = "auto") -> Support:
@@ -74,7 +89,7 @@ def topk_support(scores: Tensor, k: int, backend: Backend = "auto") -> Support:
     n_rows, n_atoms = scores.shape
     _check_k(k, n_atoms)
     if choose_backend(backend, scores.device, scores.dtype) == "numba":
-        from kernels.numba_topk import topk_support as compiled
+        from kernels.numba_rows import topk_support as compiled
 
         return compiled(scores.float(), k)
     col = scores.topk(k, dim=1, sorted=False).indices.sort(dim=1).values

@@ -33,7 +33,7 @@ def support(scores: Tensor) -> Support:
 def _chunk(scores: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     n_rows, n_atoms = scores.shape
     groups = min(n_atoms, max(-(-n_atoms // _GROUP), _FEWEST_GROUPS))
-    maxima = _group_maxima(scores, groups)
+    maxima = group_maxima(scores, groups)
     top = maxima.amax(dim=1).double() if n_rows else scores.new_zeros(0, dtype=torch.float64)
     bad = (~top.isfinite()).nonzero()
     if bad.numel():
@@ -69,7 +69,7 @@ def _chunk(scores: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor, Tens
     )
 
 
-def _group_maxima(scores: Tensor, groups: int) -> Tensor:
+def group_maxima(scores: Tensor, groups: int) -> Tensor:
     """Maximum of atoms j, j + G, j + 2G, ... for every group j: [n, G]. NaN goes through."""
     n_rows, n_atoms = scores.shape
     whole = n_atoms // groups * groups

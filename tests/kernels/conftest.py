@@ -50,12 +50,12 @@ def assert_is_support(support: Support, scores: Tensor) -> None:
         assert bool(((tau.double() - want_tau).abs() <= 1e-6 + 1e-7 * top.abs()).all())
 
 
-@pytest.fixture(name="dense_sparsemax")
+@pytest.fixture(scope="session", name="dense_sparsemax")
 def _dense_sparsemax() -> Callable[[Tensor], Tensor]:
     return dense_sparsemax
 
 
-@pytest.fixture(name="assert_is_support")
+@pytest.fixture(scope="session", name="assert_is_support")
 def _assert_is_support() -> Callable[[Support, Tensor], None]:
     return assert_is_support
 

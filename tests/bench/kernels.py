@@ -1,0 +1,336 @@
+"""How fast and how exact the kernels are, beside what else computes the same. One command, one table.
+
+    python tests/bench/kernels.py                 every method at every size, several minutes on a quiet machine
+    python tests/bench/kernels.py --quick         small sizes, to see that it runs
+    python tests/bench/kernels.py --json          the same as one JSON document on stdout
+    python tests/bench/kernels.py --save          also write assets/bench/kernels-cpu.json (or -DEVICE.json)
+
+Every method runs in a process of its own, one after the other: the time is the median of its repetitions, the peak is
+how far the process grew over its inputs (on a GPU: allocated over its inputs). Ratios compare runs of one call; the
+milliseconds belong to the machine named above the table.
+
+Methods of the support, on the same Gaussian scores [N, M] scaled so that supports average 50:
+
+    read        one maximum over every row: the time to read the scores
+    ours        kernels.sparsemax_support; ours torch: its plain torch backend
+    entmax      entmax.sparsemax by full sort, with k = 128, and by bisection
+    topk        torch.topk with k = 64;  ours topk: kernels.topk_support with k = 64
+    softmax     torch.softmax, dense
+
+Methods of the step (loss and gradients of one reconstruction, d = 768, L0 near 50), as in arXiv 2604.14925:
+
+    ours        sparse_attention and sparse_decode, both value modes
+    published   the published code's algorithm: dense keys and values (C W_k, C W_v), full sort, gate, dense product
+    entmax, softmax   the same dense step with that normaliser in place of the gate
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[0] = str(ROOT)  # a script's own folder comes first, and there this file would be the module ``kernels``
+
+SUPPORT = ["read", "ours", "ours torch", "ours topk", "topk", "entmax k=128", "entmax bisect", "entmax sort", "softmax"]
+STEP = ["ours score", "ours probability", "published", "entmax k=128", "entmax sort", "softmax"]
+WIDTH = 768
+L0 = 50.0
+BUDGET = 12.0  # seconds of repetitions a method; at least two are done, five at most
+
+
+def main() -> None:
+    """Measure, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--save", action="store_true", help="write assets/bench/kernels-DEVICE.json")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--rows", type=int, default=4096, help="N, tokens a batch")
+    parser.add_argument("--support-atoms", type=int, nargs="+", default=[4096, 16384, 65536])
+    parser.add_argument("--step-atoms", type=int, nargs="+", default=[4096, 8192, 16384, 49152])
+    parser.add_argument("--only", nargs="+", help="methods to run")
+    parser.add_argument("--dense-up-to", type=int, default=16384, help="largest M at which the dense steps are run")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(_work(json.loads(arguments.worker))))
+        return
+    if arguments.quick:
+        arguments.rows, arguments.support_atoms, arguments.step_atoms = 256, [2048], [2048]
+
+    jobs = [("support", m, method) for m in arguments.support_atoms for method in SUPPORT]
+    jobs += [
+        ("step", m, method)
+        for m in arguments.step_atoms
+        for method in STEP
+        if method.startswith("ours") or m <= arguments.dense_up_to
+    ]
+    results = []
+    for kind, atoms, method in jobs:
+        if arguments.only and method not in arguments.only:
+            continue
+        print(f"{kind} M={atoms} {method} ...", end="", file=sys.stderr, flush=True)
+        job = {"kind": kind, "rows": arguments.rows, "atoms": atoms, "method": method, "device": arguments.device}
+        done = subprocess.run(
+            [sys.executable, __file__, "--worker", json.dumps(job)], stdout=subprocess.PIPE, text=True
+        )
+        result = json.loads(done.stdout) if done.returncode == 0 else {"failed": f"status {done.returncode}"}
+        print(f" {result.get('ms', float('nan')):.1f} ms", file=sys.stderr)
+        results.append(job | result)
+    document = {"machine": machine(arguments.device), "width": WIDTH, "results": results, "goals": goals(results)}
+    if arguments.save:
+        from engine.files import write_json
+
+        write_json(ROOT / "assets" / "bench" / f"kernels-{arguments.device}.json", document)
+    if arguments.json:
+        print(json.dumps(document, indent=2))
+    else:
+        _print(document)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    import torch
+
+    cpu = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        family = {
+            key: next(x.split(":")[1].strip() for x in lines if x.startswith(key))
+            for key in ("model name", "cpu family")
+        }
+        cpu = f"{family['model name']} (family {family['cpu family']})"
+    except (OSError, StopIteration):
+        pass
+    found = {
+        "cpu": cpu,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    if device == "cuda":
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def goals(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The goals as ratios of one run, each met or missed. Only what was measured is listed."""
+
+    def ms(kind: str, atoms: int, method: str) -> float | None:
+        return next(
+            (r["ms"] for r in results if (r["kind"], r["atoms"], r["method"]) == (kind, atoms, method) and "ms" in r),
+            None,
+        )
+
+    wanted = [
+        ("support", 16384, "entmax k=128", "ours", "at least", 4.0),
+        ("support", 65536, "entmax k=128", "ours", "at least", 10.0),
+        ("support", 16384, "ours", "read", "at most", 5.0),
+        ("support", 65536, "ours", "read", "at most", 5.0),
+        ("step", 16384, "entmax sort", "ours probability", "at least", 6.0),
+        ("step", 16384, "entmax k=128", "ours probability", "at least", 4.0),
+        ("step", 16384, "published", "ours score", "at least", 6.0),
+    ]
+    found = []
+    for kind, atoms, over, under, sense, bound in wanted:
+        above, below = ms(kind, atoms, over), ms(kind, atoms, under)
+        if above and below:
+            ratio = above / below
+            met = ratio >= bound if sense == "at least" else ratio <= bound
+            goal = f"{kind}, M = {atoms}: {over} / {under} {sense} {bound:g}"
+            found.append({"goal": goal, "ratio": round(ratio, 2), "met": met})
+    return found
+
+
+def _work(job: dict[str, Any]) -> dict[str, Any]:
+    import torch
+
+    torch.manual_seed(0)
+    prepare = _support if job["kind"] == "support" else _step
+    run, describe = prepare(job["rows"], job["atoms"], job["method"], torch.device(job["device"]))
+    before = _memory(job["device"], reset=True)
+    times: list[dict[str, float]] = [run()]  # compiles and fills caches; its peak is the peak of the method
+    peak = _memory(job["device"]) - before
+    started = time.perf_counter()
+    times = []
+    while len(times) < 2 or (len(times) < 5 and time.perf_counter() - started < BUDGET):
+        times.append(run())
+    median = {key: round(statistics.median(t[key] for t in times), 2) for key in times[0]}
+    return median | {"repetitions": len(times), "peak_mb": round(max(peak, 0) / 2**20)} | describe()
+
+
+def _memory(device: str, reset: bool = False) -> int:
+    import resource
+
+    import torch
+
+    if device == "cuda":
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+            return torch.cuda.memory_allocated()
+        return torch.cuda.max_memory_allocated()
+    if reset and sys.platform == "linux":
+        # The peak so far belongs to the making of the inputs: forget it.
+        Path("/proc/self/clear_refs").write_text("5")
+        return next(
+            1024 * int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmRSS")
+        )
+    if sys.platform == "linux":
+        return next(
+            1024 * int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmHWM")
+        )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _timed(function: Callable[[], Any], device: Any) -> float:
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - started)
+
+
+def _scale_for(scores_of: Callable[[float], Any]) -> float:
+    """The scale at which supports average ``L0`` on a few rows."""
+    from kernels import sparsemax_support
+
+    low, high = 1e-4, 1e4
+    for _ in range(40):
+        middle = (low * high) ** 0.5
+        rows = scores_of(middle)
+        mean = len(sparsemax_support(rows).col) / len(rows)
+        low, high = (middle, high) if mean > L0 else (low, middle)
+    return high
+
+
+def _support(rows: int, atoms: int, method: str, device: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    import entmax
+    import torch
+
+    from kernels import sparsemax_support
+    from kernels.topk import topk_support
+
+    scores = torch.empty(rows, atoms, device=device).normal_()
+    scores *= _scale_for(lambda scale: scores[:64] * scale)
+
+    def probabilities(z: torch.Tensor) -> torch.Tensor:
+        support = sparsemax_support(z, "torch" if method == "ours torch" else "auto")
+        return support.codes("probability").dense()
+
+    functions: dict[str, Callable[[torch.Tensor], Any]] = {
+        "read": lambda z: z.amax(dim=1),
+        "ours": sparsemax_support,
+        "ours torch": lambda z: sparsemax_support(z, "torch"),
+        "ours topk": lambda z: topk_support(z, 64),
+        "topk": lambda z: z.topk(64, dim=1),
+        "softmax": lambda z: z.softmax(dim=1),
+        "entmax k=128": lambda z: entmax.sparsemax(z, dim=1, k=128),
+        "entmax bisect": lambda z: entmax.sparsemax_bisect(z, dim=1),
+        "entmax sort": lambda z: entmax.sparsemax(z, dim=1),
+    }
+
+    def describe() -> dict[str, Any]:
+        few = scores[:64]
+        found: dict[str, Any] = {"l0": round(len(sparsemax_support(few).col) / len(few), 1)}
+        if method in ("ours", "ours torch") or method.startswith("entmax"):
+            dense = probabilities(few) if method.startswith("ours") else functions[method](few)
+            oracle = sparsemax_support(few.double(), "reference").codes("probability").dense()
+            found["max_error"] = float((dense.double() - oracle).abs().max())
+        return found
+
+    return lambda: {"ms": _timed(lambda: functions[method](scores), device)}, describe
+
+
+def _step(rows: int, atoms: int, method: str, device: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    import entmax
+    import torch
+
+    from kernels import linear, sparse_attention, sparse_decode
+    from kernels.support import Values
+
+    x = torch.randn(rows, WIDTH, device=device)
+    norm = x.norm(dim=1, keepdim=True)
+    unit = x / norm
+    c = torch.randn(atoms, WIDTH, device=device)
+    w_k, w_v = (torch.linalg.qr(torch.randn(WIDTH, WIDTH, device=device)).Q.contiguous() for _ in range(2))
+    c *= _scale_for(lambda scale: scale * (unit[:64] @ w_k.T @ c.T))
+    parameters = [t.requires_grad_() for t in (c, w_k, w_v)]
+    found: dict[str, Any] = {}
+
+    def sparse(values: Values) -> torch.Tensor:
+        codes = sparse_attention(linear(unit, w_k), c, values)
+        found["l0"] = round(codes.nnz / rows, 1)
+        return norm * linear(sparse_decode(codes, c), w_v.T)
+
+    def dense(activate: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        return norm * (activate(unit @ (c @ w_k).T) @ (c @ w_v))
+
+    def published_gate(z: torch.Tensor) -> torch.Tensor:
+        ordered = z.detach().sort(dim=1, descending=True).values
+        total = ordered.cumsum(dim=1)
+        rank = torch.arange(1, atoms + 1, device=z.device)
+        size = (1 + rank * ordered > total).sum(dim=1, keepdim=True)
+        tau = (total.gather(1, size - 1) - 1) / size
+        return z * (z > tau)
+
+    forwards: dict[str, Callable[[], torch.Tensor]] = {
+        "ours score": lambda: sparse("score"),
+        "ours probability": lambda: sparse("probability"),
+        "published": lambda: dense(published_gate),
+        "entmax k=128": lambda: dense(lambda z: entmax.sparsemax(z, dim=1, k=128)),
+        "entmax sort": lambda: dense(lambda z: entmax.sparsemax(z, dim=1)),
+        "softmax": lambda: dense(lambda z: z.softmax(dim=1)),
+    }
+
+    def run() -> dict[str, float]:
+        for parameter in parameters:
+            parameter.grad = None
+        loss: list[torch.Tensor] = []
+        forward = _timed(lambda: loss.append((forwards[method]() - x).square().mean()), device)
+        backward = _timed(loss[0].backward, device)
+        return {"ms": forward + backward, "forward_ms": forward, "backward_ms": backward}
+
+    return run, lambda: found
+
+
+def _print(document: dict[str, Any]) -> None:
+    print("machine: " + ", ".join(f"{key} {value}" for key, value in document["machine"].items()) + "\n")
+    heads = ["kind", "N", "M", "method", "ms", "forward", "backward", "/ ours", "peak MB", "max error", "L0"]
+    print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
+    for r in document["results"]:
+        base = next(
+            (
+                o["ms"]
+                for o in document["results"]
+                if (o["kind"], o["atoms"]) == (r["kind"], r["atoms"])
+                and o["method"] in ("ours", "ours score")
+                and "ms" in o
+            ),
+            None,
+        )
+        ratio = f"{r['ms'] / base:.2f}" if base and "ms" in r else ""
+        cells = [r["kind"], r["rows"], r["atoms"], r["method"], r.get("ms", r.get("failed"))]
+        cells += [r.get("forward_ms", ""), r.get("backward_ms", ""), ratio, r.get("peak_mb", "")]
+        cells += [f"{r['max_error']:.1e}" if "max_error" in r else "", r.get("l0", "")]
+        print("| " + " | ".join(str(cell) for cell in cells) + " |")
+    print()
+    for goal in document["goals"]:
+        print(f"{'met   ' if goal['met'] else 'MISSED'}  {goal['goal']}: {goal['ratio']}")
+
+
+if __name__ == "__main__":
+    main()
