@@ -98,7 +98,7 @@ def heat_png(grid: NDArray[np.float32], top: float) -> bytes:
     rgba = np.zeros((*grid.shape, 4), np.uint8)
     rgba[..., :3] = PLASMA[(share * 255).astype(np.uint8)]
     # A weak activation must still be visible: the exponent lifts the low end.
-    rgba[..., 3] = np.where(share > 0, 40 + 175 * share**0.7, 0).astype(np.uint8)
+    rgba[..., 3] = np.where(share > 0, 60 + 160 * share**0.6, 0).astype(np.uint8)
     return _png(Image.fromarray(rgba, "RGBA"))
 
 
