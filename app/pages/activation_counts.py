@@ -155,9 +155,7 @@ def _tau_slider(entrants: Any) -> float:
 
 def _on_event(event: ui.Event) -> None:
     atlas = state.atlas()
-    if event.on == "atom" and event.value.isdigit() and int(event.value) < atlas.n_atoms:
-        state.go("concepts", atom=int(event.value))
-    elif event.on == "item" and event.value.isdigit() and int(event.value) < atlas.n_items:
+    if event.on == "item" and event.value.isdigit() and int(event.value) < atlas.n_items:
         state.forget("position")
         state.put(item=int(event.value), position=None)
     elif event.on == "patch":
@@ -238,4 +236,4 @@ def _table(atlas: Atlas, kept: np.ndarray) -> None:
     )
     rows = event.selection.rows
     if rows:
-        state.open_atom(int(shown["atom"].iloc[rows[0]]))
+        ui.open_page(state.href("concepts", atom=int(shown["atom"].iloc[rows[0]])), key="counts_open")

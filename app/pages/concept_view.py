@@ -139,11 +139,7 @@ def _aside(atlas: Atlas, atom: int) -> Html:
             ),
         ]
     if spot is not None:
-        place = (
-            tag("a", spot, href=state.href("map", atom=atom), data_on="map", data_value=atom)
-            if state.has_page("map")
-            else spot
-        )
+        place = tag("a", spot, href=state.href("map", atom=atom), data_on="go") if state.has_page("map") else spot
         blocks += [ui.section("On the map", "blue: nearest decoders", level=3), place]
     downloads = [
         tag("a", text, href=f"/atomscope/export/{atlas.key}/{atom}/{file}", download=True)

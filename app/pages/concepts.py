@@ -172,9 +172,5 @@ def _on_event(event: ui.Event) -> None:
     atlas = state.atlas()
     if event.on == "atom" and event.value.isdigit() and int(event.value) < atlas.n_atoms:
         state.put(atom=int(event.value))
-    elif event.on == "map" and event.value.isdigit() and state.has_page("map"):
-        state.go("map", atom=int(event.value))
     elif event.on == "search":
         st.session_state["concepts_q"] = event.value
-    elif event.on == "item" and event.value.isdigit() and state.has_page("counts"):
-        state.go("counts", item=int(event.value))

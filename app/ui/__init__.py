@@ -3,7 +3,7 @@
 A page builds :class:`Html` with these functions and shows it with :func:`live`; it holds no markup of its own.
 """
 
-from app.ui.browser import Event, install_style, live
+from app.ui.browser import Event, install_style, live, open_page
 from app.ui.charts import Bar, bars, colour, histogram, legend, patch_grid, range_rows, table
 from app.ui.definitions import definition, term
 from app.ui.frame import atlas_card, page_title, section
@@ -51,6 +51,7 @@ __all__ = [
     "no_atlas",
     "number",
     "onboarding",
+    "open_page",
     "page_title",
     "patch_grid",
     "patch_picture",

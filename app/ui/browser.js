@@ -17,7 +17,11 @@ export default function (component) {
 
 const unpack = (bytes) => new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json()
 
-function show(room, { html, prefetch }) {
+function show(room, { html, prefetch, open }) {
+  if (open && room.opened !== open.turn) {
+    room.opened = open.turn
+    return go(new URL(open.href, document.baseURI))
+  }
   if (room.shown !== html) {
     const kept = [...room.root.querySelectorAll("details[open][data-keep]")].map((d) => d.dataset.keep)
     room.tip.hidden = true
@@ -49,6 +53,7 @@ function open(parent) {
     const target = event.target.closest("[data-on]")
     if (!target || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return
     event.preventDefault()
+    if (target.dataset.on === "go") return go(target.href)
     let value = target.dataset.value ?? ""
     if (target.dataset.grid && target.dataset.on === "patch") value += ":" + cell(target, event).index
     room.send({ on: target.dataset.on, value })
@@ -191,6 +196,16 @@ function save(button) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000)
 }
 
+// Opens another page as the browser's own Back and Forward would: one entry in the history, nothing loaded again. What the
+// address already says about how things are shown comes along.
+export function go(href) {
+  const url = new URL(href)
+  for (const [name, value] of new URLSearchParams(location.search))
+    if (!url.searchParams.has(name)) url.searchParams.append(name, value)
+  history.pushState({}, "", url)
+  dispatchEvent(new PopStateEvent("popstate"))
+}
+
 // The table of a chart, made from the tips of its marks ("name: value").
 function tabulate(details) {
   if (!details.dataset.columns || details.querySelector("table")) return
@@ -222,10 +237,10 @@ function zoom(picture, room) {
   const label = picture.querySelector("img")?.alt
   if (label) caption.append(Object.assign(document.createElement("i"), { textContent: ` ${label}` }))
   const row = document.createElement("p")
-  const says = picture.closest("[data-zoom]").dataset.zoom
-  if (says) {
+  const { zoom: says, href } = picture.closest("[data-zoom]").dataset
+  if (href) {
     const on = Object.assign(document.createElement("button"), { textContent: says })
-    on.onclick = () => { dialog.close(); room.send({ on: "item", value: picture.dataset.value ?? "" }) }
+    on.onclick = () => { dialog.close(); go(new URL(href + picture.dataset.value, document.baseURI)) }
     row.append(on)
   }
   if (picture.querySelector(".as-over")) {

@@ -54,9 +54,18 @@ def live(
     return _read(result.get("event"))
 
 
-def pack(html: Html, prefetch: Sequence[str] = ()) -> bytes:
+def open_page(href: str, key: str) -> None:
+    """Let the browser open a link of :func:`app.state.href`, as if the person had clicked it: Back returns to this view.
+
+    (``st.switch_page`` would leave this page with the other page's parameters in the history.)
+    """
+    turn = st.session_state[f"{key}_turn"] = st.session_state.get(f"{key}_turn", 0) + 1
+    _component()(key=key, data=pack(Html(), open={"href": href, "turn": turn}))
+
+
+def pack(html: Html, prefetch: Sequence[str] = (), **more: Any) -> bytes:
     """What travels: deflated JSON. Markup repeats itself, so a concept costs 4 kB instead of 25."""
-    return zlib.compress(json.dumps({"html": html, "prefetch": list(prefetch)}).encode(), 6)
+    return zlib.compress(json.dumps({"html": html, "prefetch": list(prefetch)} | more).encode(), 6)
 
 
 def unpack(data: bytes) -> dict[str, Any]:

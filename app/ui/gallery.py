@@ -50,8 +50,9 @@ def exemplar_grid(
         _exemplar(atlas, atom, row, about, heat, outline)
         for row, about in zip(exemplars.itertuples(index=False), items.itertuples(index=False), strict=True)
     ]
+    go = state.href("counts", item="") if state.has_page("counts") else None
     # What all cards share is written once: a step should stay small.
-    return tag("div", cards, cls=f"as-grid as-{size}", data_zoom=_ON, style=_patch_size(atlas))
+    return tag("div", cards, cls=f"as-grid as-{size}", data_zoom=_ON, data_href=go, style=_patch_size(atlas))
 
 
 def _exemplar(atlas: Atlas, atom: int, row: Any, about: Any, heat: str, outline: bool) -> Html:
