@@ -162,6 +162,24 @@ def test_colours_and_filters_redraw_in_place(view: View) -> None:
     view.healthy()
 
 
+def test_theme_and_quick_changes_end_in_the_last_state(view: View) -> None:
+    view.open("map").map_ready()
+    mount, spot = view.told("mount"), view.told("range")
+    view.page.emulate_media(color_scheme="dark")
+    view.page.wait_for_function(
+        "document.querySelector('.atom-map .plot')._fullLayout.paper_bgcolor.toLowerCase() !== '#fdfdfc'"
+    )
+    for atom in range(30, 36):
+        view.page.evaluate("atom => document.querySelector('.atom-map').map.send('clicked', atom)", atom)
+        view.page.wait_for_timeout(40)
+    view.until("focus", "35")
+    view.settle()
+    assert view.query["atom"] == "35"
+    assert (view.told("mount"), view.told("focus")) == (mount, "35")
+    assert width_and_height(view.told("range")) == pytest.approx(width_and_height(spot), rel=1e-3)
+    view.healthy()
+
+
 def test_search_marks_matches(view: View) -> None:
     view.open("map").map_ready()
     word = view.page.evaluate(

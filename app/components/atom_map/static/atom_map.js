@@ -49,6 +49,7 @@ class AtomMap {
     this.hover = this.lit = null
     this.drawn = ""
     this.turn = 0
+    this.work = Promise.resolve()
     this.root.addEventListener("keydown", event => onKey(event, this))
     this.root.addEventListener("pointerleave", () => this.unhover())
     this.nearView = untilNear(this.root)
@@ -56,28 +57,34 @@ class AtomMap {
     this.resizing.observe(this.root)
   }
 
-  async update({ data, setTriggerValue }) {
+  // Views are applied one after another, and one that a newer view has overtaken is skipped.
+  update({ data, setTriggerValue }) {
     const turn = ++this.turn
-    const before = this.data
-    this.data = data
     this.send = setTriggerValue
     this.root.style.height = `${data.height}px`
     this.root.classList.toggle("small", data.small)
     this.root.classList.toggle("axes", !data.axes[0].place)
     this.root.setAttribute("aria-label", data.alt || `Map of ${data.atoms} atoms`)
-    if (!before) this.part(".wait").textContent = `Loading ${data.atoms.toLocaleString("en")} atoms …`
+    if (!this.drawn) this.part(".wait").textContent = `Loading ${data.atoms.toLocaleString("en")} atoms …`
+    this.work = this.work.then(() => this.apply(data, turn))
+    return this.work
+  }
+
+  async apply(data, turn) {
+    const overtaken = () => turn !== this.turn
     try {
       await this.nearView
-      if (turn !== this.turn) return
+      if (overtaken()) return
       const loaded = await this.load(data)
-      if (turn !== this.turn) return // a newer view came while this one was loading
-      Object.assign(this, loaded)
+      if (overtaken()) return
+      const before = this.data
+      Object.assign(this, loaded, { data })
       await this.draw()
       if (data.focus !== before?.focus) this.keepInView(data.focus)
       this.root.dataset.state = "ready"
       this.part(".wait").textContent = ""
     } catch (error) {
-      if (turn !== this.turn) return
+      if (overtaken()) return
       this.root.dataset.state = "failed"
       this.part(".wait").textContent = `The map cannot be shown: ${error.message}`
     }
@@ -288,7 +295,7 @@ class AtomMap {
   }
 
   destroy() {
-    this.turn = Infinity
+    this.turn = NaN // whatever still loads finds itself overtaken
     this.resizing.disconnect()
     this.card.hide()
     if (this.drawn) {
