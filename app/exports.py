@@ -52,6 +52,18 @@ def support_json(atlas: Atlas, item: int) -> bytes:
     return json.dumps(atlas.support[item].tolist(), separators=(",", ":")).encode()
 
 
+def item_json(atlas: Atlas, item: int) -> bytes:
+    """What is known of an item: id, label, caption, split, and whom to thank for it under which terms. JSON."""
+    row = atlas.items.iloc[item]
+    kept = ("id", "kind", "split", "label", "caption", "source", "license", "credit")
+    return json.dumps({"item": item} | {name: str(row[name]) for name in kept}, ensure_ascii=False).encode()
+
+
+def terms(row: pd.Series) -> str:
+    """Source, licence and credit of an item (a row of ``Atlas.items``) in one line; empty when nothing is known."""
+    return " · ".join(str(row[name]) for name in ("source", "license", "credit") if row[name])
+
+
 def _plain(value: Any) -> Any:
     """A cell as JSON can hold it (NaN is null)."""
     if isinstance(value, (list, tuple, np.ndarray)):

@@ -102,6 +102,11 @@ def _support_numbers(request: Request, atlas: Atlas) -> bytes | None:
     return None if item is None else exports.support_json(atlas, item)
 
 
+def _item(request: Request, atlas: Atlas) -> bytes | None:
+    item = _number(request, "item", atlas.n_items)
+    return None if item is None else exports.item_json(atlas, item)
+
+
 def _map(request: Request, atlas: Atlas) -> bytes | None:
     return media.map_png(atlas)
 
@@ -138,6 +143,7 @@ ROUTES = [
     _route("item-heat/{atlas}/{item}/{atom}.png", _item_heat, "image/png"),
     _route("support/{atlas}/{item}.png", _support, "image/png"),
     _route("support/{atlas}/{item}.json", _support_numbers, "application/json"),
+    _route("item/{atlas}/{item}.json", _item, "application/json"),
     _route("map/{atlas}.png", _map, "image/png"),
     _route("export/{atlas}/{atom}/exemplars.png", _of_atom(media.exemplar_sheet), "image/png", "exemplars.png"),
     _route("export/{atlas}/{atom}/exemplars.csv", _of_atom(exports.exemplars_csv), "text/csv", "exemplars.csv"),

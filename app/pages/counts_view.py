@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app import counts, library, media, search, state, ui
+from app.exports import terms
 from app.ui import Figure, Html, tag
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def explorer(atlas: Atlas, item: int, position: int, painted: bool, drop: float 
     where = place_name(atlas, position)
     facts.append(Figure("support size", f"{int(sizes[position])}", ui.definition("support size"), where))
     names = [str(about["label"]), str(about["caption"])]
-    title = tag("p", tag("b", names[0]), " ", names[1], tag("span", f" {about['id']}", cls="as-id"), cls="as-caption")
+    title = tag(
+        "p", tag("b", names[0]), " ", names[1], tag("small", f"{about['id']} · {terms(about)}"), cls="as-caption"
+    )
     picture = _big_picture(atlas, item, position, painted)
     return tag(
         "div",

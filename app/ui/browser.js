@@ -237,7 +237,12 @@ function zoom(picture, room) {
   const label = picture.querySelector("img")?.alt
   if (label) caption.append(Object.assign(document.createElement("i"), { textContent: ` ${label}` }))
   const row = document.createElement("p")
-  const { zoom: says, href } = picture.closest("[data-zoom]").dataset
+  const { zoom: says, href, items } = picture.closest("[data-zoom]").dataset
+  // Whom to thank for the picture, and under which terms it may be used.
+  if (items) fetched(`${items}${picture.dataset.value}.json`).then((about) => {
+    const terms = about && [about.id, about.source, about.license, about.credit].filter(Boolean).join(" · ")
+    if (terms) caption.append(Object.assign(document.createElement("small"), { textContent: terms }))
+  })
   if (href) {
     const on = Object.assign(document.createElement("button"), { textContent: says })
     on.onclick = () => { dialog.close(); go(new URL(href + picture.dataset.value, document.baseURI)) }

@@ -52,7 +52,15 @@ def exemplar_grid(
     ]
     go = state.href("counts", item="") if state.has_page("counts") else None
     # What all cards share is written once: a step should stay small.
-    return tag("div", cards, cls=f"as-grid as-{size}", data_zoom=_ON, data_href=go, style=_patch_size(atlas))
+    return tag(
+        "div",
+        cards,
+        cls=f"as-grid as-{size}",
+        data_zoom=_ON,
+        data_href=go,
+        data_items=f"/atomscope/item/{atlas.key}/",
+        style=_patch_size(atlas),
+    )
 
 
 def _exemplar(atlas: Atlas, atom: int, row: Any, about: Any, heat: str, outline: bool) -> Html:

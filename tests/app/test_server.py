@@ -92,6 +92,13 @@ def test_support_numbers_fonts_and_the_browser_half(client: TestClient, shown: A
     assert "export default" in client.get(f"/atomscope/ui/{browser.script_name()}").text
 
 
+def test_an_item_names_its_terms(client: TestClient, shown: Atlas) -> None:
+    about = client.get(f"/atomscope/item/{shown.key}/4.json").json()
+    row = shown.items.iloc[4]
+    assert (about["id"], about["license"], about["credit"]) == (row["id"], row["license"], row["credit"])
+    assert client.get(f"/atomscope/item/{shown.key}/{shown.n_items}.json").status_code == 404
+
+
 def test_spreadsheets_run_no_formula() -> None:
     from app.exports import to_csv
 
