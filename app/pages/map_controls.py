@@ -109,18 +109,20 @@ def _limits(atlas: Atlas, shown: AtomFilter) -> None:
         st.caption("No atom has a value in this column.")
         return
     # Stops at percentiles: a column over five orders of magnitude would put all atoms under one pixel of a linear slider.
-    stops = sorted({float(f"{v:.4g}") for v in np.quantile(values, np.linspace(0, 1, 101))})
-    low = stops[0] if math.isinf(shown.low) else shown.low
-    high = stops[-1] if math.isinf(shown.high) else shown.high
-    stops = sorted({*stops, low, high})
+    quantiles = [float(v) for v in np.quantile(values, np.linspace(0, 1, 101))]
+    low = quantiles[0] if math.isinf(shown.low) else shown.low
+    high = quantiles[-1] if math.isinf(shown.high) else shown.high
+    # Streamlit tells stops apart by their text, so each text comes once; the limits of the link are kept exactly.
+    stops = sorted({_text(stop): stop for stop in (*quantiles, low, high)}.values())
     if len(stops) < 2:
         st.caption(f"Every atom has the value {short_number(stops[0])}.")
         return
-    st.session_state["map_range_limits"] = (low, high)
+    # Two handles only come from a default of two values, which a later link could not change: the link is in the key.
+    key = f"map_range_limits_{shown.to_query()['range']}"
 
     def changed() -> None:
-        first, last = st.session_state["map_range_limits"]
-        lowest, highest = first <= stops[0], last >= stops[-1]
+        first, last = st.session_state[key]
+        lowest, highest = first <= stops[0], last >= stops[-1]  # no limit at all
         map_state.set_filter(
             AtomFilter(shown.hide, shown.column, -math.inf if lowest else first, math.inf if highest else last)
         )
@@ -128,11 +130,16 @@ def _limits(atlas: Atlas, shown: AtomFilter) -> None:
     st.select_slider(
         f"{shown.column.replace('_', ' ')} from, to",
         stops,
-        key="map_range_limits",
-        format_func=short_number,
+        (low, high),
+        key=key,
+        format_func=_text,
         on_change=changed,
         help="Stops lie at percentiles of the column.",
     )
+
+
+def _text(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def _find(now: MapState) -> None:
