@@ -93,14 +93,14 @@ def build_atlas(
     for path in baselines.values():
         load_sae(path)
     with explain_os_errors(out), _work_folder(out) as work:
-        identity = {
-            "sae": [sha256(path / name) for path in (sae_dir, *baselines.values()) for name in _SAE_FILES],
-            "baselines": list(baselines),
+        found = {
+            "sae": [sha256(sae_dir / name) for name in _SAE_FILES],
             "activations": store.hash,
             "format": [FORMAT_MAJOR, FORMAT_MINOR],
-            **options.identity(),
+            **options.of_the_pass(),
         }
-        created = _begin(work, identity)
+        rest = {"baselines_sha256": [sha256(p / n) for p in baselines.values() for n in _SAE_FILES]}
+        created = _begin(work, found, rest | options.of_the_rest())
         device = _device(options.device)
         build = _Build(sae.to(device).eval(), store, options, work, device, progress)
         build.run()
@@ -319,6 +319,7 @@ class _Build:
 
 
 _SAE_FILES = ("config.json", "weights.safetensors")
+_LATER_STAGES = ("layout", "atlas", "plan.json")
 
 
 def run_folder(path: Path) -> Path:
@@ -382,20 +383,30 @@ def _work_folder(out: Path) -> Iterator[Path]:
             work.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def _begin(work: Path, identity: dict[str, Any]) -> str:
-    """Keep what an earlier build with the same inputs left, clear anything else; returns the time of the first start."""
+def _begin(work: Path, found: dict[str, Any], rest: dict[str, Any]) -> str:
+    """Keep what an earlier build left as far as it fits; returns the time of the first start.
+
+    Parameters
+    ----------
+    found : dict
+        What decides the pass over the tokens: if it differs, everything starts again.
+    rest : dict
+        What decides the later stages: if only this differs, the pass is kept.
+    """
     plan = work / "plan.json"
-    if plan.is_file():
-        known = read_json(plan)
-        if known.get("identity") == identity:
-            return str(known["created"])
+    known = read_json(plan) if plan.is_file() else {}
+    if known.get("found") == found and known.get("rest") == rest:
+        return str(known["created"])
+    keep = known.get("found") == found
     for path in work.iterdir():
+        if keep and path.name not in _LATER_STAGES:
+            continue
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(plan, {"identity": identity, "created": created})
+    write_json(plan, {"found": found, "rest": rest, "created": created})
     return created
 
 

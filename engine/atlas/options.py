@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,11 @@ class AtlasOptions:
             if not name or not all(c.isalnum() or c in "-_" for c in name):
                 raise InputError(f"The baseline name {name!r} becomes a folder: use letters, digits, - and _ only.")
 
-    def identity(self) -> dict[str, Any]:
-        """The options that decide what the atlas holds, JSON-ready."""
-        values = asdict(self)
-        for name in ("baselines", "device", "checkpoint_seconds"):
-            del values[name]
-        return values
+    def of_the_pass(self) -> dict[str, Any]:
+        """The options that decide what the pass over the tokens finds, JSON-ready."""
+        return {"top_n": self.top_n, "sample_items": self.sample_items}
+
+    def of_the_rest(self) -> dict[str, Any]:
+        """The options that decide what is made of it, JSON-ready."""
+        names = ("title", "neighbours", "layout", "corpus_beside", "thumb_size", "seed")
+        return {name: getattr(self, name) for name in names} | {"baselines": list(self.baselines)}

@@ -145,16 +145,14 @@ def histogram_edges(values: NDArray[np.float32], bins: int = BINS) -> NDArray[np
     """
     if len(values) == 0:
         return np.linspace(0.0, 1.0, bins + 1)
-    scale = max(float(np.median(np.abs(values))), 1e-12)
+    scale = float(np.median(np.abs(values))) or 1.0
     low, high = (float(np.arcsinh(v / scale)) for v in (values.min(), values.max()))
-    span = max(high - low, 1e-3)
+    span = max(high - low, 0.5)
     lower, upper = low - 0.1 * span, high + 0.25 * span
     if low >= 0:
         lower = max(lower, 0.0)
-    if high <= 0:
+    if high <= 0 and low < 0:
         upper = min(upper, 0.0)
-    if upper - lower < 1e-3:
-        lower, upper = lower - 5e-4, upper + 5e-4
     return scale * np.sinh(np.linspace(lower, upper, bins + 1))
 
 

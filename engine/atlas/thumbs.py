@@ -74,11 +74,12 @@ def write_thumbs(folder: Path, store: ActivationStore, corpus: Corpus, size: int
             if path.is_file():
                 progress.advance(end - start)
                 continue
-            with atomic_path(path) as temporary, pq.ParquetWriter(temporary, arrow_schema("thumbs"), "none") as writer:
+            schema = arrow_schema("thumbs")
+            with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="none") as writer:
                 for first in range(start, end, THUMBS_PER_GROUP):
                     items = np.arange(first, min(first + THUMBS_PER_GROUP, end), dtype=np.int32)
                     pictures = list(pool.map(thumb, items))
-                    writer.write_table(pa.table({"item": items, "webp": pictures}, arrow_schema("thumbs")))
+                    writer.write_table(pa.table({"item": items, "webp": pictures}, schema))
                     progress.advance(len(items))
     progress.finish()
 

@@ -26,8 +26,8 @@ STOP_WORDS = frozenset(
     things this those though three through thus to together too toward towards turned two type under until up upon us use
     used uses using usually various very via view viewed want was way we well went were what whatever when where whether
     which while who whole whom whose why will with within without would yet you your yours
-    background close closeup clip clipart depicting depiction depicts drawing icon illustration image images photo
-    photograph photographed photos pic picture pictures portrait scene vector
+    background close closeup clip clipart depicting depiction depicts drawing drawn emoji icon illustration image images photo
+    photograph photographed photos pic picture pictures portrait render rendered rendering scene sketch vector
     """.split()
 )
 
@@ -54,11 +54,11 @@ class Terms:
 def collect_terms(captions: Sequence[str], keywords: Sequence[Iterable[str]], labels: Sequence[str]) -> Terms:
     """Terms of all items.
 
-    Captions, keywords and labels are cut into words; stop words go; a plural becomes its singular where the singular occurs
-    too. Two words that follow each other directly also make a term. A term has to occur in two items to be kept.
+    Captions, keywords and labels (the last part of ``animal/bird``) are cut into words; stop words go; a plural becomes its
+    singular where the singular occurs too. Two words that follow each other directly also make a term. A term has to occur in two items to be kept.
     """
     texts = [
-        [_words(caption), *(_words(word) for word in words), _words(label)]
+        [_words(caption), *(_words(word) for word in words), _words(label.rsplit("/", 1)[-1])]
         for caption, words, label in zip(captions, keywords, labels, strict=True)
     ]
     known = {word for phrases in texts for phrase in phrases for word in phrase}
