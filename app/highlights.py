@@ -19,44 +19,57 @@ LEAST_ITEMS = 8
 LEAST_DIVERSITY = 0.05
 """Below it the top exemplars are nearly one picture."""
 
+# What makes an atom clear, and whether more of it is better. A weak atom's exemplars are often noise, hence the last.
+CLARITY = {"monosemanticity": True, "diversity": False, "label_entropy": False, "max_activation": True}
+
+
+def clarity(atlas: Atlas) -> NDArray[np.float64]:
+    """How clearly an atom means one thing, 0 to 1: the mean of its percentiles among the candidates in the columns of
+    ``CLARITY``, as far as the atlas has them. NaN for atoms that are no candidates: not live, firing on fewer than
+    ``LEAST_ITEMS`` items, or with exemplars that are nearly one picture. float64 [M]."""
+    table = atlas.atoms
+    enough = (
+        (table["status"] == "live") & (table["item_count"] >= LEAST_ITEMS) & (table["diversity"] >= LEAST_DIVERSITY)
+    )
+    candidates = table[enough & table["monosemanticity"].notna()]
+    ranks = [
+        candidates[name].rank(pct=True, ascending=more)
+        for name, more in CLARITY.items()
+        if candidates[name].notna().any()
+    ]
+    scores = np.full(len(table), np.nan)
+    if len(candidates):
+        scores[candidates.index] = sum(rank.fillna(0).to_numpy() for rank in ranks) / len(ranks)
+    return scores
+
 
 def striking(atlas: Atlas, count: int = 8) -> NDArray[np.int64]:
-    """The most monosemantic live atoms, at most ``count``, no two with the same label, cluster or first exemplars.
+    """At most ``count`` of the clearest atoms, clearest first, no two with the same label or first exemplars.
 
-    Only atoms that fire on at least ``LEAST_ITEMS`` items and whose exemplars differ from each other are asked.
+    Atoms of different clusters and classes come first; only when those run out may two share one.
     """
 
     def choose() -> NDArray[np.int64]:
-        table = atlas.atoms
-        clear = (
-            (table["status"] == "live")
-            & (table["item_count"] >= LEAST_ITEMS)
-            & (table["diversity"] >= LEAST_DIVERSITY)
-            & table["monosemanticity"].notna()
-        ).to_numpy()
-        order = np.flatnonzero(clear)
-        order = order[np.argsort(-table["monosemanticity"].to_numpy(float)[order], kind="stable")]
-        items = top_items(atlas)
+        table, items, scores = atlas.atoms, top_items(atlas), clarity(atlas)
+        order = np.flatnonzero(np.isfinite(scores))
+        order = order[np.argsort(-scores[order], kind="stable")]
         chosen: list[int] = []
         names: set[str] = set()
-        clusters: set[int] = set()
+        groups: set[object] = set()
         shown: set[int] = set()
-        for distinct_clusters in (True, False):  # a small atlas has few clusters: then names and pictures must do
+        for strict in (True, False):
             for atom in map(int, order):
-                row = table.iloc[atom]
-                name, cluster, first = (
-                    str(row["label"] or row["top_label"]),
-                    int(row["cluster"]),
-                    set(items[atom].tolist()),
-                )
+                row, first = table.iloc[atom], set(items[atom].tolist()) - {-1}
+                name = str(row["label"] or row["top_label"])
+                mine = {("cluster", int(row["cluster"])), ("class", str(row["top_label"]))}
                 if len(chosen) == count:
                     break
-                if name in names or shown & first or (distinct_clusters and cluster in clusters):
+                if name in names or shown & first or (strict and groups & mine):
                     continue
                 chosen.append(atom)
                 names.add(name)
-                clusters.add(cluster)
-                shown |= first - {-1}
+                groups |= mine
+                shown |= first
         return np.array(chosen, dtype=np.int64)
 
     return derived.get((atlas.key, "striking", count), choose)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -61,10 +61,17 @@ def _lede(atlas: Atlas) -> str:
         str(backbone.get("site")), str(backbone.get("site"))
     )
     return (
-        f"{name}, {site} of block {backbone.get('layer')} of {backbone.get('n_layers')}, on {counts['items']:,} items of "
+        f"{name}, {site} {_layer(backbone)}, on {counts['items']:,} items of "
         f"{atlas.meta['corpus'].get('name', 'the corpus')}, written with {counts['atoms']:,} atoms by a "
         f"{sae.get('architecture', 'sparse')} autoencoder."
     )
+
+
+def _layer(backbone: dict[str, Any]) -> str:
+    """Where in the model: ``layer_index`` counts blocks from 0, ``layer`` may count from the end."""
+    index, blocks = backbone.get("layer_index", backbone.get("layer", 0)), backbone.get("n_layers", 0)
+    index = int(index) + int(blocks) if int(index) < 0 else int(index)
+    return f"after block {index + 1} of {blocks}"
 
 
 def _open(event: ui.Event) -> None:
@@ -80,7 +87,7 @@ def _concepts(atlas: Atlas) -> Html:
         "div",
         ui.section(
             "Clear concepts",
-            "the most monosemantic atoms, one a topic; the glow shows where each fires. Click to open.",
+            "among the atoms whose exemplars are most alike, one a topic; the glow shows where each fires",
         ),
         tag("div", cards, cls="as-concepts"),
         cls="as-block",

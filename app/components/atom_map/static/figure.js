@@ -95,8 +95,8 @@ function markerColor(columns, data, theme, shown) {
       ticktext: ticks.map(([, text]) => text),
       thickness: 10,
       len: 0.45,
-      x: data.axes[0].place ? 1 : 1.01,
-      xanchor: data.axes[0].place ? "right" : "left",
+      x: 1.01,
+      xanchor: "left",
       xpad: 8,
       y: 0.02,
       yanchor: "bottom",
@@ -125,7 +125,8 @@ export function layout(columns, data, theme, width, height) {
   return {
     width,
     height,
-    margin: place ? { l: 0, r: 0, t: 0, b: 0 } : { l: 64, r: 96, t: 12, b: 48 },
+    // The right margin belongs to the tools and the colour bar: nothing may hide a point.
+    margin: { l: 0, r: data.small ? 0 : data.color.kind === "categorical" ? 40 : 96, t: 0, b: 0, ...(place ? {} : { l: 64, t: 12, b: 48 }) },
     paper_bgcolor: theme.background,
     plot_bgcolor: theme.background,
     font: { family: theme.font, color: theme.text, size: 12 },
