@@ -98,6 +98,10 @@ def extract(
             progress.advance(len(batch.indices) + len(batch.skipped))
         if not writer.stored:
             raise InputError(f"None of the {len(wanted)} images of {corpus.name} can be read: {writer.skipped[0][1]}")
+        if not corpus.is_unchanged():
+            raise AtomscopeError(
+                f"{corpus.name} was changed while it was being read. Delete {path} and run the same command again."
+            )
         writer.finish(corpus)
     progress.finish(f"{len(writer.skipped)} skipped" if writer.skipped else "")
     return ActivationStore.open(path)

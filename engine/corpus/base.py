@@ -79,6 +79,10 @@ class Corpus:
         """
         return self._digest()
 
+    def is_unchanged(self) -> bool:
+        """Whether the content is still what ``hash`` says; reads the files' samples again."""
+        return self._digest() == self.hash
+
     @property
     def splits(self) -> dict[str, int]:
         """Number of items of every split, in order of appearance; items of no split count under ""."""

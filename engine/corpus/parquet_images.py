@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from engine.corpus.images import UnreadableItem, read_limited
 from engine.corpus.items import id_fault
+from engine.errors import InputError
 
 _KEPT_BYTES = 256 * 2**20
 _OPEN_FILES = 16
@@ -28,8 +29,10 @@ class ParquetImages:
         self._root = root
         self._names = names
         self._column = column
+        self._stamps: list[tuple[int, ...]] = []
         files, groups, counts = [], [], []
         for index, name in enumerate(names):
+            self._stamps.append(_stamp(root / name))
             metadata = pq.read_metadata(root / name)
             for group in range(metadata.num_row_groups):
                 files.append(index)
@@ -73,12 +76,26 @@ class ParquetImages:
 
     def _handle(self, index: int) -> pq.ParquetFile:
         if index not in self._open:
+            # Rows are known by number: in a file that was rebuilt meanwhile they are other pictures.
+            if _stamp(self._root / self._names[index]) != self._stamps[index]:
+                raise InputError(
+                    f"{self._root / self._names[index]} was replaced while it was being read: start again."
+                )
             # Our shards carry page checksums, so a flipped bit is met here and not as a picture with a smear.
             self._open[index] = pq.ParquetFile(self._root / self._names[index], page_checksum_verification=True)
         self._open.move_to_end(index)
         while len(self._open) > _OPEN_FILES:
             self._open.popitem(last=False)[1].close()
         return self._open[index]
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What a file that is still the same one shows; () when it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def image_cell(cell: object, root: Path, where: str) -> bytes:

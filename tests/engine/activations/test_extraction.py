@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -225,3 +226,40 @@ def test_batches_shrink_with_memory(backbone: Backbone, monkeypatch: pytest.Monk
         sizes.append(fit_batch_size(backbone))
     assert sizes[:2] == [16, 16]
     assert sizes[1] > sizes[2] > sizes[3] == 1
+
+
+class Meanwhile(Silent):
+    """Does something once, after the first batch."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        super().__init__()
+        self.deed: Callable[[], object] | None = deed
+        self.reports = 0
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.reports += 1
+        if self.reports == 2 and self.deed is not None:
+            self.deed()
+
+
+def test_a_picture_changed_meanwhile_is_noticed(backbone: Backbone, pictures: Pictures, tmp_path: Path) -> None:
+    corpus = pictures(12)
+    last = tmp_path / "corpus" / "odd" / "011.png"
+    progress = Meanwhile(lambda: shutil.copy(tmp_path / "corpus" / "odd" / "001.png", last))
+    with pytest.raises(AtomscopeError, match="corpus was changed while it was being read"):
+        extract(backbone, corpus, tmp_path / "store", batch_size=2, progress=progress)
+    with pytest.raises(InputError, match="is not finished"):
+        ActivationStore.open(tmp_path / "store")
+
+
+def test_shards_rebuilt_meanwhile_are_not_read(backbone: Backbone, pictures: Pictures, tmp_path: Path) -> None:
+    """Rows are known by number: the same row of a rebuilt shard is another picture under the old one's caption."""
+    from engine.corpus import open_corpus
+    from engine.corpus.shard_writer import write_parquet_corpus
+
+    source = pictures(12)
+    rows = [{"id": f"item-{index}", "image": source.image_bytes(index)} for index in range(12)]
+    write_parquet_corpus(tmp_path / "shards", "shards", rows, shard_bytes=1)  # one picture a shard
+    progress = Meanwhile(lambda: write_parquet_corpus(tmp_path / "shards", "shards", rows[::-1], shard_bytes=1))
+    with pytest.raises(InputError, match="was replaced while it was being read"):
+        extract(backbone, open_corpus(tmp_path / "shards"), tmp_path / "store", batch_size=2, progress=progress)
