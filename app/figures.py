@@ -142,7 +142,8 @@ def support_histogram(support: NDArray[np.integer], quantiles: Sequence[float] =
         log_counts=False,
         tick_labels=[(v, f"{v:g}") for v in _round_ticks(top)],
         marks=marks,
-        width=340,
+        width=400,
+        height=170,
     )
 
 

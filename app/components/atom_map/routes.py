@@ -75,7 +75,9 @@ def static_version() -> str:
 
 def category_names(atlas: Atlas, column: str) -> dict[Any, str]:
     """Words for the values of a categorical column of ``atoms.parquet``."""
-    return atlas.clusters["label"].to_dict() if column == "cluster" else {}
+    if column != "cluster":
+        return {}
+    return {number: label or f"cluster {number}" for number, label in atlas.clusters["label"].items()}
 
 
 def _of_atlas(lookup: Lookup, answer: Callable[[Atlas, Request], Response]) -> Callable[[Request], Awaitable[Response]]:

@@ -125,7 +125,7 @@ class AtomMap {
       const layout = figure.layout(columns, data, this.theme, clientWidth, clientHeight)
       const first = !this.drawn
       if (!first && this.graph._fullLayout) layout.dragmode = this.graph._fullLayout.dragmode
-      await this.Plotly.react(this.graph, traces, layout, figure.config(data, this.downloads()))
+      await this.Plotly.react(this.graph, traces, layout, figure.config(data, this.tools()))
       if (first) {
         // Between the points and plotly.js's own colour bar and tools, so that a selection does not veil those.
         this.graph.querySelector(".gl-container").after(this.overlay.canvas)
@@ -161,11 +161,20 @@ class AtomMap {
   say({ selection, matches }) {
     const number = value => value.toLocaleString("en")
     const parts = [`${number(this.split.rest.length + this.split.colored.length)} of ${number(this.data.atoms)} atoms`]
+    const outside = this.outside()
+    if (outside) parts.push(`${number(outside)} outside this view`)
     if (this.data.query.trim()) parts.push(`${number(matches.length)} match`)
     if (selection.length) parts.push(`${number(selection.length)} selected`)
     const text = parts.join(" · ")
     const status = this.part(".status")
     if (status.textContent !== text) status.textContent = text
+  }
+
+  outside() {
+    let count = 0
+    for (const atoms of [this.split.rest, this.split.colored])
+      for (const atom of atoms) if (!this.overlay.inside(this.overlay.placeOf(atom))) count++
+    return count
   }
 
   isVisible(atom) {
@@ -232,12 +241,13 @@ class AtomMap {
     })
   }
 
-  downloads() {
+  tools() {
     const { Icons } = this.Plotly
     const button = (format, icon) => ({
       name: `save ${format}`, title: `Download as ${format.toUpperCase()}`, icon, click: () => savePicture(format, this),
     })
-    return [button("png", Icons.camera), button("svg", Icons.disk)]
+    const all = { name: "show all", title: "Show all atoms", icon: Icons.home, click: () => this.reset() }
+    return { zoom: ["zoomIn2d", "zoomOut2d", all], save: [button("png", Icons.camera), button("svg", Icons.disk)] }
   }
 
   relayout(change) {
@@ -245,8 +255,8 @@ class AtomMap {
   }
 
   reset() {
-    const { xaxis, yaxis } = figure.layout(this.columns, this.data, this.theme, 1, 1)
-    return this.relayout({ "xaxis.range": xaxis.range, "yaxis.range": yaxis.range })
+    const { columns: { x, y }, data: { axes } } = this
+    return this.relayout({ "xaxis.range": figure.extent(x, axes[0].log), "yaxis.range": figure.extent(y, axes[1].log) })
   }
 
   clear() {

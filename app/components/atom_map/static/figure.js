@@ -110,8 +110,8 @@ function markerColor(columns, data, theme, shown) {
 
 export function layout(columns, data, theme, width, height) {
   const place = data.axes[0].place
-  const side = (axis, values, anchor) => ({
-    range: extent(values, axis.log),
+  const side = (axis, values) => ({
+    range: most(values, axis.log),
     type: axis.log ? "log" : "linear",
     visible: !axis.place,
     zeroline: false,
@@ -120,7 +120,6 @@ export function layout(columns, data, theme, width, height) {
     tickvals: axis.ticks?.map(([value]) => value),
     ticktext: axis.ticks?.map(([, text]) => text),
     title: axis.place ? undefined : { text: axis.title + (axis.log ? " (log)" : ""), standoff: 8 },
-    ...(place && anchor ? { scaleanchor: anchor } : {}),
   })
   return {
     width,
@@ -139,18 +138,18 @@ export function layout(columns, data, theme, width, height) {
     selectionrevision: 0,
     modebar: { bgcolor: "rgba(0,0,0,0)", color: fade(theme.text, 0.55), activecolor: theme.primary, orientation: "v" },
     xaxis: side(data.axes[0], columns.x),
-    yaxis: side(data.axes[1], columns.y, "x"),
+    yaxis: side(data.axes[1], columns.y),
   }
 }
 
-export function config(data, buttons) {
+export function config(data, tools) {
   return {
     displaylogo: false,
     plotlyServerURL: "", // plotly.js 4 would offer to upload the chart
     displayModeBar: data.small ? false : true,
     scrollZoom: !data.small,
     doubleClick: data.small ? false : "reset",
-    modeBarButtons: [["pan2d", "lasso2d", "select2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"], buttons],
+    modeBarButtons: [["pan2d", "lasso2d", "select2d"], tools.zoom, tools.save],
   }
 }
 
@@ -166,16 +165,26 @@ function take(column, shown) {
 }
 
 // Limits of an axis with a margin, in plotly's units (powers of ten on a log axis).
-function extent(values, log) {
-  let low = Infinity
-  let high = -Infinity
-  for (const value of values) {
-    const at = log ? Math.log10(value) : value
-    if (!Number.isFinite(at)) continue
-    if (at < low) low = at
-    if (at > high) high = at
-  }
-  if (low > high) return [0, 1]
+export function extent(values, log) {
+  const [low, , , high] = landmarks(values, log)
+  return widened(low, high)
+}
+
+// Where nearly all atoms are: a handful of stray ones must not press the rest into a corner. All of them are one key away.
+function most(values, log) {
+  const [low, first, last, high] = landmarks(values, log)
+  const room = 0.15 * (last - first)
+  return widened(Math.max(low, first - room), Math.min(high, last + room))
+}
+
+function landmarks(values, log) {
+  const sorted = (log ? values.map(Math.log10) : values).filter(Number.isFinite).sort()
+  if (!sorted.length) return [0, 0, 1, 1]
+  const at = share => sorted[Math.round(share * (sorted.length - 1))]
+  return [at(0), at(0.004), at(0.996), at(1)]
+}
+
+function widened(low, high) {
   const margin = (high - low) * 0.04 || 1
   return [low - margin, high + margin]
 }
