@@ -43,7 +43,9 @@ def run(arguments: list[str]) -> int:
         status = app(rest, prog_name=f"atomscope {name}", standalone_mode=False)
         return status if isinstance(status, int) else DONE
     except typer.TyperException as error:  # a flag that does not exist, a number that is none
-        error.show()
+        # Only typer's private base class declares format_message, the one that names the option.
+        message = getattr(error, "format_message", error.__str__)()
+        err.print(f"error: {message}  (atomscope {name} --help explains the options)", markup=False, soft_wrap=True)
         return WRONG_INPUT
     except InputError as error:
         return _say(error, WRONG_INPUT)
