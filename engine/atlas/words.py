@@ -55,7 +55,8 @@ def collect_terms(captions: Sequence[str], keywords: Sequence[Iterable[str]], la
     """Terms of all items.
 
     Captions, keywords and labels (the last part of ``animal/bird``) are cut into words; stop words go; a plural becomes its
-    singular where the singular occurs too. Two words that follow each other directly also make a term. A term has to occur in two items to be kept.
+    singular where the singular occurs too. Two words that follow each other directly also make a term. A term has to occur
+    in two items to be kept.
     """
     texts = [
         [_words(caption), *(_words(word) for word in words), _words(label.rsplit("/", 1)[-1])]
