@@ -221,3 +221,19 @@ def test_the_real_weights_know_what_looks_alike(name: str, d_model: int, grid: l
     assert cosine[0, 1] > 0.97
     assert cosine[0, 2] < 0.9
     assert cosine[0, 3] < 0.8
+
+
+def test_the_command_fetches_and_says_what_is_next(tiny: EmbeddedModel, capsys: pytest.CaptureFixture[str]) -> None:
+    from engine.cli.main import run
+
+    assert run(["demo", "weights", "tiny", "nope"]) == 2  # refused before anything is downloaded
+    assert not embedded.is_ready("tiny")
+    assert run(["demo", "weights", "tiny"]) == 0
+    assert run(["demo", "weights", "tiny"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    said = " ".join(captured.err.split())
+    assert "no embedded model 'nope'" in said
+    assert "now in" in said
+    assert "already in" in said
+    assert "next: atomscope serve" in said
