@@ -97,7 +97,8 @@ def check_clusters(context: Context) -> None:
 def check_histograms(context: Context) -> None:
     """``histograms.parquet``: one row an atom, as many bins as ``histogram_edges`` bound, summing to ``firing_count``."""
     where, report = "histograms.parquet", context.report
-    bins = len(context.meta["histogram_edges"]) - 1
+    edges = np.array(context.meta["histogram_edges"], np.float64)
+    bins = len(edges) - 1
     for number, table in enumerate(context.groups(where)):
         first = number * context.per_group
         atoms = table.column("atom").to_numpy()
@@ -112,6 +113,11 @@ def check_histograms(context: Context) -> None:
         values = counts.flatten().to_numpy().reshape(-1, bins)
         report.rows((values < 0).any(axis=1), where, "a count is negative", atoms)
         report.rows(values.sum(axis=1) != context.firing[atoms], where, "the counts do not sum to firing_count", atoms)
+        live = atoms[context.firing[atoms] > 0]
+        last = bins - 1 - (values[live - first, ::-1] > 0).argmax(axis=1)
+        maximum = context.atoms["max_activation"][live].astype(np.float64)
+        wanted = np.clip(np.searchsorted(edges, maximum, side="right") - 1, 0, bins - 1)
+        report.rows(last != wanted, where, "the highest filled bin is not that of max_activation", live)
 
 
 def check_labels(context: Context) -> None:

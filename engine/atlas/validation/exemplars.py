@@ -65,6 +65,10 @@ def _numbers(context: Context, rows: dict[str, NDArray[Any]], span: NDArray[np.i
     report.rows(value[heads] != maximum, _WHERE, "the first exemplar is not max_activation", atom[heads])
     quantile = rows["quantile"]
     report.rows(~((quantile > 0) & (quantile <= 1)), _WHERE, "quantile is not in (0, 1]", atom)
+    drawn = np.flatnonzero(kind == 1)
+    steps = quantile[drawn].astype(np.float64) * np.minimum(item_count[atom[drawn]], settings["sample"])
+    wrong = np.abs(steps - np.round(steps)) > 1e-3
+    report.rows(wrong, _WHERE, "quantile of a quantile exemplar is no share of its sample", atom[drawn])
     tops = np.flatnonzero(kind == 0)
     above = rows["rank"][tops] - place_among_equals(atom[tops], value[tops])
     exact = 1.0 - above / item_count[atom[tops]]

@@ -21,7 +21,7 @@ from engine.atlas.tables import write_grouped
 from engine.atlas.validation import validate_atlas
 from engine.files import sha256
 
-M, N = 300, 20
+M, N = 300, 30
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,7 @@ TABLES: list[tuple[str, str, Callable[[pd.DataFrame], Any]]] = [
     ("clusters", "one each, in order", swap("cluster", 0, 1)),
     ("histograms", "does not hold every atom once", lambda f: f.drop(index=7)),
     ("histograms", "do not sum to firing_count", bump("counts", 5, 3, 1)),
+    ("histograms", "the highest filled bin", lambda f: bump("counts", 5, -1, 1)(f)),
     ("histograms", "does not hold 48 bins", shorten("counts", 5)),
     ("exemplars", "ranks do not count", put("rank", 2, 7)),
     ("exemplars", "values rise with rank", put("value", 2, 1e6)),
@@ -142,6 +143,7 @@ TABLES: list[tuple[str, str, Callable[[pd.DataFrame], Any]]] = [
     ("exemplars", "item or position does not exist", put("position", 1, 197)),
     ("exemplars", "kind is not", put("kind", 1, "worst")),
     ("exemplars", "quantile of a top exemplar", put("quantile", 1, 0.01)),
+    ("exemplars", "no share of its sample", lambda f: put("quantile", f.index[f["kind"] == "quantile"][0], 0.0123)(f)),
     ("exemplars", "quantile is not in", put("quantile", 1, 1.4)),
     ("exemplars", "differ in length", shorten("heat_values", 1)),
     ("exemplars", "value is not the largest", bump("heat_values", 1, 0, 99)),
@@ -299,7 +301,7 @@ def test_pictures_that_are_none_are_found(atlas: Path) -> None:
     assert any("a picture is not WebP" in fault and "item 3" in fault for fault in validate_atlas(atlas))
     pq.write_table(table.slice(0, N - 1), path, row_group_size=64)
     rehash(atlas)
-    assert any("19 pictures for 20 items" in fault for fault in validate_atlas(atlas))
+    assert any("29 pictures for 30 items" in fault for fault in validate_atlas(atlas))
 
 
 def test_a_damaged_sae_is_found(atlas: Path) -> None:
