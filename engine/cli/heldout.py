@@ -33,26 +33,31 @@ def held_out_store(
     Raises
     ------
     InputError
-        If the corpus has no such split, is not there or has changed, or ``acts`` has another width.
+        If the corpus has no such split, is not there or has changed.
+    """
+    if acts is not None:
+        return named_store(acts, split)
+    splits = atlas.meta["corpus"].get("splits") or {}
+    if splits and not splits.get(split):
+        raise InputError(f"The corpus of {atlas.path} has no split {split!r}; it has: {', '.join(splits)}.")
+    found = _find(str(atlas.meta["activations"]["hash"]))
+    return named_store(found or _extract(atlas, split, device, progress), split)
+
+
+def named_store(path: Path, split: str) -> tuple[ActivationStore, NDArray[np.int64]]:
+    """The store at ``path`` and the item rows of one split.
+
+    Raises
+    ------
+    InputError
+        If there is no store, or it has no items of that split.
     """
     from engine.activations import ActivationStore
 
-    splits = atlas.meta["corpus"].get("splits") or {}
-    if acts is not None:
-        store = ActivationStore.open(acts)
-        if store.d_model != atlas.meta["sae"]["d_model"]:
-            raise InputError(
-                f"{acts} has activations of width {store.d_model}, but the SAE of {atlas.path} reads "
-                f"{atlas.meta['sae']['d_model']}: name the store it was trained on, or one of the same model and layer."
-            )
-    elif splits and not splits.get(split):
-        raise InputError(f"The corpus of {atlas.path} has no split {split!r}; it has: {', '.join(splits)}.")
-    else:
-        found = _find(str(atlas.meta["activations"]["hash"]))
-        store = ActivationStore.open(found) if found else _extract(atlas, split, device, progress)
+    store = ActivationStore.open(path)
     rows = store.rows(split)
     if not len(rows):
-        raise InputError(f"{store.path} has no items of the split {split!r}; it has: {', '.join(store.splits)}.")
+        raise InputError(f"{path} has no items of the split {split!r}; it has: {', '.join(store.splits)}.")
     return store, rows
 
 
@@ -70,13 +75,17 @@ def _find(wanted: str) -> Path | None:
     return None
 
 
-def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> ActivationStore:
+def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Path:
     """Run the atlas's backbone over one split of its corpus."""
     from engine.activations import extract
+    from engine.activations.layout import MANIFEST
     from engine.atlas.reader import corpus_folder
     from engine.backbones import load_backbone
     from engine.corpus import open_corpus
 
+    folder = cache_dir() / "held-out" / f"{atlas.meta['activations']['hash'][:16]}-{split}"
+    if (folder / MANIFEST).is_file():  # written last, so the store is whole
+        return folder
     described, spec = atlas.meta["corpus"], atlas.meta["backbone"]
     if not described.get("path"):
         raise InputError(
@@ -89,8 +98,8 @@ def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Activ
     backbone = load_backbone(spec["name"], spec["layer"], spec["site"], spec["tokens"], device, progress)
     if backbone.spec.revision != spec["revision"]:
         progress.warn(f"the weights of {spec['name']} are not those the atlas was built with; the figures may differ")
-    folder = cache_dir() / "held-out" / f"{atlas.meta['activations']['hash'][:16]}-{split}"
-    return extract(backbone, only_split(corpus, split), folder, atlas.meta["activations"]["dtype"], progress=progress)
+    extract(backbone, only_split(corpus, split), folder, atlas.meta["activations"]["dtype"], progress=progress)
+    return folder
 
 
 def only_split(corpus: Corpus, split: str) -> Corpus:

@@ -82,6 +82,17 @@ def test_acts_names_the_store(atlas: Path, make_store, tmp_path: Path, capsys) -
     assert "width 17" in " ".join(capsys.readouterr().err.split())
 
 
+def test_runs_are_measured_side_by_side_without_an_atlas(atlas: Path, make_store, tmp_path: Path, capsys) -> None:
+    runs = [str(atlas / "sae"), str(atlas / "baselines" / "topk")]
+    assert run(["evaluate", *runs, "--json", "--acts", str(make_store("other").path)]) == 0
+    said = capsys.readouterr()
+    assert list(json.loads(said.out)["saes"]) == runs and "next:  atomscope atlas --sae" in said.err
+    assert run(["evaluate", *runs]) == 2
+    assert "give --acts" in " ".join(capsys.readouterr().err.split())
+    assert run(["evaluate", str(atlas), str(atlas)]) == 2
+    assert "one atlas at a time" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_split_that_does_not_exist(atlas: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(atlas), "--split", "holdout"]) == 2
     assert "no split 'holdout'; it has: train, validation, test" in " ".join(capsys.readouterr().err.split())
@@ -127,10 +138,11 @@ def test_missing_activations_are_extracted_once_and_kept(
     assert run(["evaluate", str(atlas), "--json", "--device", "cpu"]) == 0
     figures = json.loads(capsys.readouterr().out)["saes"]["sparsemax"]
     assert figures["items"] == corpus.splits["test"] and figures["tokens"] == 5 * figures["items"]
-    monkeypatch.setattr("engine.activations.extraction._forward", None)  # a second extraction would fail
+    monkeypatch.setattr("engine.backbones.load_backbone", None)  # a second extraction would fail
     assert run(["evaluate", str(atlas), "--json", "--device", "cpu"]) == 0
     assert json.loads(capsys.readouterr().out)["saes"]["sparsemax"] == figures
 
+    shutil.rmtree(tmp_path / "cache")
     (image_folder / "round" / "2.jpg").unlink()
     assert run(["evaluate", str(atlas), "--device", "cpu"]) == 2
     assert "it has changed" in " ".join(capsys.readouterr().err.split())
