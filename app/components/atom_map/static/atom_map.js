@@ -170,10 +170,15 @@ class AtomMap {
     if (status.textContent !== text) status.textContent = text
   }
 
+  // Atoms of the figure that the axes do not show now.
   outside() {
+    const { xaxis, yaxis } = this.graph._fullLayout
+    const limits = ({ range, type }) => (type === "log" ? range.map(power => 10 ** power) : range)
+    const [[left, right], [low, high]] = [limits(xaxis), limits(yaxis)]
+    const { x, y } = this.columns
     let count = 0
     for (const atoms of [this.split.rest, this.split.colored])
-      for (const atom of atoms) if (!this.overlay.inside(this.overlay.placeOf(atom))) count++
+      for (const i of atoms) if (x[i] < left || x[i] > right || y[i] < low || y[i] > high) count++
     return count
   }
 
@@ -320,10 +325,12 @@ class AtomMap {
 
 // plotly.js and the points are large: a map further down the page waits until a person scrolls towards it.
 function untilNear(element) {
+  const margin = 300
+  if (element.getBoundingClientRect().top < window.innerHeight + margin) return Promise.resolve()
   return new Promise(resolve => {
     const watch = new IntersectionObserver(
       entries => { if (entries.some(entry => entry.isIntersecting)) { watch.disconnect(); resolve() } },
-      { rootMargin: "300px" },
+      { rootMargin: `${margin}px` },
     )
     watch.observe(element)
   })
