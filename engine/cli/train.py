@@ -20,18 +20,23 @@ def train(
         list[str] | None,
         typer.Option(help="NAME[:key=value,...], such as sparsemax or topk:k=32. Repeat it to train several at once."),
     ] = None,
-    atoms: Annotated[int, typer.Option(help="Atoms in the dictionary.")] = 8192,
+    atoms: Annotated[
+        int | None,
+        typer.Option(help="Atoms in the dictionary.", show_default="one for 128 training tokens, 512 to 8192"),
+    ] = None,
     values: Annotated[str | None, typer.Option(help="Sparsemax: score or probability.")] = None,
-    scale: Annotated[float | None, typer.Option(help="Sparsemax: factor on the scores; larger is sparser.")] = None,
+    scale: Annotated[float, typer.Option(help="Sparsemax: factor on the scores; larger is sparser.")] = 0.6,
     learn_scale: Annotated[bool, typer.Option("--learn-scale", help="Sparsemax: train the scale.")] = False,
     gate: Annotated[str | None, typer.Option(help="Sparsemax: frequency gate, none, frequency or published.")] = None,
-    init: Annotated[str | None, typer.Option(help="Sparsemax: start from data or random.")] = None,
-    normalise: Annotated[str | None, typer.Option(help="Input normalisation: none, centre or standardise.")] = None,
+    init: Annotated[
+        str, typer.Option(help="Start from tokens far from each other (spread), any tokens (data), or random.")
+    ] = "spread",
+    normalise: Annotated[str, typer.Option(help="Input normalisation: none, centre or standardise.")] = "standardise",
     loss: Annotated[str | None, typer.Option(help="published or nmse.")] = None,
-    epochs: Annotated[float, typer.Option(help="Passes over the training split.")] = 10.0,
+    epochs: Annotated[float, typer.Option(help="Passes over the training split.")] = 8.0,
     tokens: Annotated[int | None, typer.Option(help="Training tokens in all, instead of --epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Tokens a step.")] = 4096,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 4e-4,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     warmup: Annotated[int, typer.Option(help="Warm-up steps.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the start and of the token order.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -42,6 +47,9 @@ def train(
 
     Several --sae see the same batches in one pass. Run the same command again after a stop and it goes on from the last
     checkpoint.
+
+    The defaults are the settings of the demo atlas, chosen for clear concepts. The sparsemax SAE as published:
+    --normalise none --init random --scale 1 --lr 4e-4.
     """
     from engine.activations import ActivationStore
     from engine.sae import parse_config
@@ -59,6 +67,8 @@ def train(
         "loss": loss,
     }
     settings = {key: value for key, value in given.items() if value is not None}
+    if atoms is None:
+        atoms = default_atoms(len(store.rows("train")) * store.n_positions or store.n_tokens)
     configs = [parse_config(text, store.d_model, atoms, **settings) for text in sae or ["sparsemax"]]
     options = TrainConfig(
         epochs=epochs,
@@ -75,6 +85,11 @@ def train(
     for folder in folders:
         err.print(f"trained {folder}: {last_row(folder)}", markup=False, soft_wrap=True)
     next_step(f"atomscope atlas --sae {folders[0]} --acts {acts} -o ATLAS")
+
+
+def default_atoms(tokens: int) -> int:
+    """A dictionary the data can fill: the power of two below one atom for 128 tokens, between 512 and 8192."""
+    return min(max(1 << max(tokens // 128, 1).bit_length() - 1, 512), 8192)
 
 
 def last_row(folder: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import run
+from engine.cli.train import default_atoms
 from engine.sae import SparsemaxConfig, TopKConfig, load_sae
 
 QUICK = ["--tokens", "600", "--batch", "48", "--atoms", "40", "--lr", "1e-3", "--device", "cpu"]
@@ -35,7 +36,9 @@ def test_two_saes_and_their_settings(make_store, tmp_path: Path) -> None:
     store, out = make_store().path, tmp_path / "run"
     arguments = ["--sae", "sparsemax:values=probability", "--sae", "topk:k=3", "--scale", "2", "--loss", "nmse"]
     assert run(["train", "--acts", str(store), "-o", str(out), *QUICK, *arguments]) == 0
-    assert load_sae(out / "topk").config == TopKConfig(d_model=16, n_atoms=40, k=3, loss="nmse")
+    assert load_sae(out / "topk").config == TopKConfig(
+        d_model=16, n_atoms=40, k=3, loss="nmse", init="spread", normalise="standardise"
+    )
     one = load_sae(out / "sparsemax").config
     assert (one.values, one.scale, one.loss) == ("probability", 2.0, "nmse")
 
@@ -65,3 +68,10 @@ def test_wrong_arguments_are_one_sentence(
 def test_a_store_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "--acts", str(tmp_path / "none"), "-o", str(tmp_path / "run")]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tokens", "atoms"), [(0, 512), (65_536, 512), (131_072, 1024), (568_739, 4096), (2**30, 8192)]
+)
+def test_the_dictionary_fits_the_data_by_default(tokens: int, atoms: int) -> None:
+    assert default_atoms(tokens) == atoms
