@@ -42,18 +42,29 @@ def atlas_paths() -> list[Path]:
 
 
 def entries() -> tuple[Entry, ...]:
-    """Every folder that was named, opened. Two folders of the same content are shown once."""
-    return _entries(tuple(atlas_paths()))
+    """Every folder that was named, opened. Two folders of the same content are shown once.
+
+    A folder that was rebuilt since (its ``atlas.json`` is another file) is opened again.
+    """
+    return _entries(tuple((path, _stamp(path)) for path in atlas_paths()))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        state = (path / "atlas.json").stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size
 
 
 @lru_cache(maxsize=4)
-def _entries(paths: tuple[Path, ...]) -> tuple[Entry, ...]:
+def _entries(stamped: tuple[tuple[Path, tuple[int, int] | None], ...]) -> tuple[Entry, ...]:
     from engine.atlas import Atlas
 
     opened: list[Entry] = []
     keys: set[str] = set()
     with _LOCK:
-        for path in paths:
+        for path, _ in stamped:
             try:
                 atlas = Atlas.open(path)
             except AtomscopeError as error:

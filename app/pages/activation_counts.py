@@ -18,7 +18,7 @@ LEDES = {
     "token": "How many atoms are needed to describe each patch. A plain patch needs few, a busy one many; sparsemax decides.",
     "atom": "On how many tokens each atom fires. Most fire rarely; the few that fire everywhere seldom mean one thing.",
 }
-GRID = 12
+GRID = 20
 TABLE = 400
 
 

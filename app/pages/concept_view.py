@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from app import library, search, state, ui
 from app.ui import Bar, Figure, Html, tag
 
@@ -24,7 +26,7 @@ RESULTS = 12
 class Options:
     """What the person chose under View: pictures shown, what the heat is scaled by, whether the peak is framed."""
 
-    top: int = 12
+    top: int = 16
     heat: str = "atom"
     outline: bool = True
 
@@ -40,6 +42,10 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
     both = library.exemplars(atlas, atom)
     top, weaker = (both[both["kind"] == kind] for kind in ("top", "quantile"))
     shown = top.head(options.top)
+    # Half as many weak ones, spread evenly over the bands they were sampled from: the two columns end together.
+    weaker = weaker.iloc[
+        np.unique(np.linspace(0, len(weaker) - 1, min(options.top // 2, len(weaker))).round().astype(int))
+    ]
     draw = (options.heat, options.outline)
     main = tag(
         "main",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.atlas import Atlas
 
 STATUSES = ("live", "rare", "dense", "dead")
-COUNTS = (8, 12, 16, 24)
+COUNTS = (8, 16, 24)
 HEATS = {"atom": "Per atom", "picture": "Per picture", "off": "Off"}
 
 
@@ -107,7 +107,7 @@ def _toolbar(atlas: Atlas) -> concept_view.Options:
 
 def _view_options() -> concept_view.Options:
     top = st.segmented_control(
-        "Pictures", COUNTS, default=12, key="concepts_n", bind="query-params", required=True, help="Top exemplars shown"
+        "Pictures", COUNTS, default=16, key="concepts_n", bind="query-params", required=True, help="Top exemplars shown"
     )
     heat = st.segmented_control(
         "Heat map",
@@ -130,7 +130,7 @@ def _view_options() -> concept_view.Options:
         bind="query-params",
         help="Which atoms Previous and Next visit.",
     )
-    return concept_view.Options(top or 12, heat if heat in HEATS else "atom", outline)
+    return concept_view.Options(top or 16, heat if heat in HEATS else "atom", outline)
 
 
 def _results(atlas: Atlas) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -33,9 +33,16 @@ def atlas_card(atlas: Atlas) -> None:
     model = str(backbone.get("name", "")).rsplit("/", 1)[-1]
     rows = [
         ("model", model),
-        ("layer", f"{backbone.get('layer')} of {backbone.get('n_layers')}, {backbone.get('site')}"),
+        ("layer", _layer(backbone)),
         ("SAE", f"{atlas.meta['sae'].get('architecture', '')}, {counts['atoms']:,} atoms"),
         ("corpus", f"{counts['items']:,} items, {compact(counts['tokens'])} tokens"),
     ]
     body = tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in rows])
     live(tag("div", tag("b", atlas.title), body, cls="as-atlas"), key="sidebar_card")
+
+
+def _layer(backbone: dict[str, Any]) -> str:
+    """Which block is listened to, counted from 1 as people count, and what of it."""
+    index, blocks = int(backbone.get("layer_index", backbone.get("layer", 0))), int(backbone.get("n_layers") or 0)
+    place = f"block {index % blocks + 1} of {blocks}" if blocks else f"layer {index}"
+    return f"{place}, {backbone.get('site', '')}"

@@ -56,6 +56,8 @@ def percent(share: float | None) -> str:
     points = 100 * share
     if points == 0:
         return "0%"
+    if points > 99.5 and share < 1:
+        return f"{min(points, 99.99):.4g}%"  # nearly all is not all
     if points >= 10:
         return f"{points:.0f}%"
     return f"{points:.2g}%" if points >= 1e-4 else f"{points:.0e}%"

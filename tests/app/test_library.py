@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import library
+from engine.atlas.synthetic import write_synthetic_atlas
 from engine.paths import DEMO_ATLAS
 
 
@@ -28,6 +29,19 @@ def test_a_missing_folder_is_said_and_the_others_are_shown(
     assert missing.atlas is None and "none" in missing.problem
     assert found.atlas is not None and library.find(found.atlas.key) is found.atlas
     assert library.find("no such key") is None
+    library.forget()
+
+
+def test_a_rebuilt_atlas_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "atlas"
+    monkeypatch.setenv(library.VARIABLE, str(folder))
+    library.forget()
+    assert library.atlases() == {}
+    write_synthetic_atlas(folder, 32, 12, seed=1)
+    (before,) = library.atlases()
+    write_synthetic_atlas(folder, 48, 12, seed=2)
+    (after,) = library.atlases()
+    assert before != after and library.find(before) is None and library.atlases()[after].n_atoms == 48
     library.forget()
 
 

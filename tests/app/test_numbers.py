@@ -27,7 +27,17 @@ def test_number(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0.5, "50%"), (0.00345, "0.34%"), (0, "0%"), (1e-8, "1e-06%"), (math.nan, "–")]
+    ("share", "text"),
+    [
+        (0.5, "50%"),
+        (1, "100%"),
+        (0.998, "99.8%"),
+        (0.9999999, "99.99%"),
+        (0.00345, "0.34%"),
+        (0, "0%"),
+        (1e-8, "1e-06%"),
+        (math.nan, "–"),
+    ],
 )
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
