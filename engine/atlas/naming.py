@@ -22,7 +22,8 @@ CANDIDATES = 6
 PRIOR = 2.0
 LEAST_Z = 2.5
 ATOM_COVERAGE = 0.3
-CLUSTER_COVERAGE = 0.08
+CLUSTER_COVERAGE = 0.05
+SHARE_POWER = 0.5
 _ATOMS_AT_ONCE = 4096
 
 
@@ -73,7 +74,7 @@ def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str
     Parameters
     ----------
     cluster : int32 [M]
-        Cluster of every atom, -1 for none.
+        Cluster of every atom, -1 for none; numbered from the largest.
     share : csr [M, V]
         What ``name_atoms`` gave.
     names : list of str
@@ -89,7 +90,17 @@ def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     means = (sums.multiply(scale[:, None]).tocsr() @ share).tocsr()
     everywhere = np.asarray(share[speaking].sum(axis=0)).ravel()
-    return _best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE)
+    return _told_apart(_best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE))
+
+
+def _told_apart(names: Names) -> Names:
+    """Where a larger cluster has the same label already, the best candidate joins it: ``face``, then ``face, smiley``."""
+    taken: set[str] = set()
+    for row, label in enumerate(names.label):
+        if label in taken and names.candidates[row]:
+            names.label[row] = f"{label}, {names.candidates[row].pop(0)}"
+        taken.add(label)
+    return names
 
 
 def _best_terms(
@@ -107,18 +118,21 @@ def _best_terms(
         term, part = share.indices[span], share.data[span].astype(np.float64)
         enough = (part >= least_share) & (part * size[row] >= 1.5)
         term, part = term[enough], part[enough]
-        score = log_odds_z(part * size[row], size[row], document[term], n_documents)
-        good = score >= LEAST_Z
-        chosen = _without_echoes(term[good], score[good] * np.sqrt(part[good]), part[good], names)
+        odds, error = log_odds(part * size[row], size[row], document[term], n_documents)
+        good = odds >= LEAST_Z * error
+        # Ranked by what is sure of the contrast: the share alone would favour the most general word, the contrast alone
+        # the rarest one.
+        sure = (odds - error) * part**SHARE_POWER
+        chosen = _without_echoes(term[good], sure[good], part[good], names)
         out.label.append(chosen[0] if chosen else "")
         out.candidates.append(chosen[1 : 1 + CANDIDATES])
     return out
 
 
-def log_odds_z(
+def log_odds(
     count: NDArray[np.float64], total: float, document: NDArray[Any], n_documents: int
-) -> NDArray[np.float64]:
-    """z-score of the log-odds ratio of terms: ``count`` of ``total`` against ``document`` of ``n_documents``.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log-odds ratio of terms, ``count`` of ``total`` against ``document`` of ``n_documents``, and its standard error.
 
     The prior adds ``PRIOR`` documents in which every term is as frequent as in the corpus.
     """
@@ -126,7 +140,7 @@ def log_odds_z(
     prior = PRIOR * frequency
     here = np.log(count + prior) - np.log(np.maximum(total - count, 0.0) + PRIOR - prior)
     there = np.log(frequency) - np.log1p(-np.minimum(frequency, 1 - 1e-9))
-    return (here - there) / np.sqrt(1.0 / (count + prior) + 1.0 / (document + 0.5))
+    return here - there, np.sqrt(1.0 / (count + prior) + 1.0 / (document + 0.5))
 
 
 def _without_echoes(term: NDArray[Any], score: NDArray[Any], part: NDArray[Any], names: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.atlas.naming import log_odds_z, name_atoms, name_clusters
+from engine.atlas.naming import log_odds, name_atoms, name_clusters
 from engine.atlas.words import collect_terms
 from engine.atlas.writer import Exemplars
 
@@ -100,11 +100,15 @@ def test_clusters_are_named_by_what_their_atoms_share() -> None:
     _, share = name_atoms(exemplars(rows), terms, len(rows))
     cluster = np.repeat([0, 1], 6).astype(np.int32)
     assert name_clusters(cluster, share, terms.names).label == ["bird", "car"]
+    again = np.repeat([0, 1, 2], [3, 3, 6]).astype(np.int32)
+    told_apart = name_clusters(again, share, terms.names).label
+    assert told_apart[0] == "bird" and told_apart[1].startswith("bird") and told_apart[2] == "car"
     assert name_clusters(np.full(12, -1, np.int32), share, terms.names).label == []
 
 
 def test_log_odds_are_zero_without_contrast_and_grow_with_it() -> None:
     document = np.array([10.0, 10.0, 10.0])
-    z = log_odds_z(np.array([1.0, 5.0, 9.0]), 10, document, 100)
+    odds, error = log_odds(np.array([1.0, 5.0, 9.0]), 10, document, 100)
+    z = odds / error
     assert z[0] == pytest.approx(0, abs=0.2)
     assert z[0] < z[1] < z[2]
