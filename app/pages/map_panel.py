@@ -60,14 +60,9 @@ def _atom(atlas: Atlas, atom: int) -> None:
     def happened(event: ui.Event) -> None:
         if event.on == "atom" and event.value.isdigit():
             state.put(atom=int(event.value))
-        elif event.on == "item" and event.value.isdigit():
-            st.session_state["map_open_item"] = int(event.value)
 
     _buttons(atom, near["other"].to_numpy())
     ui.live(body, key="map_panel", on_event=happened)
-    item = st.session_state.pop("map_open_item", None)
-    if item is not None and state.has_page("counts"):
-        state.go("counts", item=item)
 
 
 def _buttons(atom: int, near: np.ndarray) -> None:
@@ -75,7 +70,7 @@ def _buttons(atom: int, near: np.ndarray) -> None:
         if st.button(
             "Open", key="map_open", icon=":material/category:", type="primary", help="Open this atom in Concepts"
         ):
-            state.open_atom(atom)
+            ui.open_page(state.href("concepts", atom=atom), key="map_go")
         st.button(
             "Neighbours",
             key="map_near",

@@ -10,9 +10,11 @@ import streamlit as st
 
 from app import figures, highlights, search, state, ui
 from app.components.atom_map import MapView, atom_map, map_event
+from app.components.atom_map.ids import encode_ids
 from app.pages import overview_numbers
 from app.selection import view_provenance
 from app.ui.html import Html, tag
+from engine.errors import InputError
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 CONCEPTS = 8
 PICTURES = 4
 SCATTER = "overview_atoms"
+_OPEN = "overview_open"
 
 
 def page() -> None:
@@ -38,7 +41,7 @@ def page() -> None:
             ),
         )
     ui.live(tag("div", overview_numbers.headline(atlas), cls="as-block"), key="overview_numbers")
-    ui.live(_concepts(atlas), key="overview_concepts", on_event=_open)
+    ui.live(_concepts(atlas), key="overview_concepts")
     left, right = st.columns([1.7, 1], gap="large")
     with left:
         _scatter(atlas)
@@ -52,6 +55,8 @@ def page() -> None:
     comparison = overview_numbers.comparison(atlas)
     if comparison is not None:
         ui.live(comparison, key="overview_comparison")
+    if href := st.session_state.pop(_OPEN, None):
+        ui.open_page(href, key="overview_go")
 
 
 def _lede(atlas: Atlas) -> str:
@@ -72,11 +77,6 @@ def _layer(backbone: dict[str, Any]) -> str:
     index, blocks = backbone.get("layer_index", backbone.get("layer", 0)), backbone.get("n_layers", 0)
     index = int(index) + int(blocks) if int(index) < 0 else int(index)
     return f"after block {index + 1} of {blocks}"
-
-
-def _open(event: ui.Event) -> None:
-    if event.on == "atom" and event.value.isdigit():
-        state.open_atom(int(event.value))
 
 
 def _concepts(atlas: Atlas) -> Html:
@@ -109,8 +109,7 @@ def _concept(atlas: Atlas, atom: int) -> Html:
         tag("span", pictures, cls="as-four"),
         words,
         cls="as-concept",
-        data_on="atom",
-        data_value=atom,
+        data_on="go",
         href=state.href("concepts", atom=atom),
     )
 
@@ -139,11 +138,12 @@ def _scatter(atlas: Atlas) -> None:
 def _clicked() -> None:
     event = map_event(SCATTER)
     if event.clicked is not None:
-        state.open_atom(event.clicked)
+        st.session_state[_OPEN] = state.href("concepts", atom=event.clicked)
     elif event.selected and state.has_page("map"):
-        from app.components.atom_map.ids import encode_ids
-
-        state.go("map", sel=encode_ids(np.asarray(event.selected)))
+        try:
+            st.session_state[_OPEN] = state.href("map", sel=encode_ids(np.asarray(event.selected)))
+        except InputError as error:
+            state.notice(str(error))
 
 
 def _support(atlas: Atlas) -> Html:
@@ -159,7 +159,7 @@ def _reading() -> Html:
         ("Activation counts", "counts", "how many atoms each patch of a picture needs, and which."),
     ]
     links = [
-        tag("li", tag("a", tag("b", title), href=state.href(path)), ": ", words)
+        tag("li", tag("a", tag("b", title), href=state.href(path), data_on="go"), ": ", words)
         for title, path, words in lines
         if state.has_page(path)
     ]
@@ -186,7 +186,7 @@ def _downloads(atlas: Atlas) -> None:
             "Random atom",
             key="overview_random",
             icon=":material/casino:",
-            on_click=lambda: state.open_atom(_random(atlas)),
+            on_click=lambda: st.session_state.update({_OPEN: state.href("concepts", atom=_random(atlas))}),
         )
     st.caption(f"Atlas {atlas.key}, made {str(atlas.meta.get('created', ''))[:10]}.")
 

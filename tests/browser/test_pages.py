@@ -82,7 +82,7 @@ def test_first_page_links_to_atoms(view: View) -> None:
     view.open("")
     card = view.page.locator(".as-concept").first
     name = card.locator("b").inner_text()
-    atom = card.get_attribute("data-value")
+    atom = (card.get_attribute("href") or "").rpartition("atom=")[2]
     card.click()
     view.page.wait_for_url("**/concepts?**")
     view.settle()
