@@ -90,16 +90,19 @@ def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     means = (sums.multiply(scale[:, None]).tocsr() @ share).tocsr()
     everywhere = np.asarray(share[speaking].sum(axis=0)).ravel()
-    return _told_apart(_best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE))
+    return told_apart(_best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE))
 
 
-def _told_apart(names: Names) -> Names:
+def told_apart(names: Names) -> Names:
     """Where a larger cluster has the same label already, the best candidate joins it: ``face``, then ``face, smiley``."""
     taken: set[str] = set()
     for row, label in enumerate(names.label):
-        if label in taken and names.candidates[row]:
-            names.label[row] = f"{label}, {names.candidates[row].pop(0)}"
-        taken.add(label)
+        if label in taken:
+            further = next((c for c in names.candidates[row] if f"{label}, {c}" not in taken), None)
+            if further is not None:
+                names.candidates[row].remove(further)
+                names.label[row] = f"{label}, {further}"
+        taken.add(names.label[row])
     return names
 
 

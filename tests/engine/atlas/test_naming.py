@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.atlas.naming import log_odds, name_atoms, name_clusters
+from engine.atlas.naming import Names, log_odds, name_atoms, name_clusters, told_apart
 from engine.atlas.words import collect_terms
 from engine.atlas.writer import Exemplars
 
@@ -100,10 +100,13 @@ def test_clusters_are_named_by_what_their_atoms_share() -> None:
     _, share = name_atoms(exemplars(rows), terms, len(rows))
     cluster = np.repeat([0, 1], 6).astype(np.int32)
     assert name_clusters(cluster, share, terms.names).label == ["bird", "car"]
-    again = np.repeat([0, 1, 2], [3, 3, 6]).astype(np.int32)
-    told_apart = name_clusters(again, share, terms.names).label
-    assert told_apart[0] == "bird" and told_apart[1].startswith("bird") and told_apart[2] == "car"
     assert name_clusters(np.full(12, -1, np.int32), share, terms.names).label == []
+
+
+def test_clusters_of_one_name_are_told_apart() -> None:
+    names = Names(["face", "face", "", "face", "face", ""], [["eye"], ["eye", "hair"], [], ["eye", "nose"], [], []])
+    assert told_apart(names).label == ["face", "face, eye", "", "face, nose", "face", ""]
+    assert names.candidates == [["eye"], ["hair"], [], ["eye"], [], []]
 
 
 def test_log_odds_are_zero_without_contrast_and_grow_with_it() -> None:
