@@ -98,7 +98,7 @@ def test_patch_of_an_input_opens(view: View) -> None:
 
 def test_firing_counts_half(view: View) -> None:
     view.open("counts")
-    view.page.get_by_text("Firing count per atom", exact=True).first.click()
+    view.page.locator(".st-key-counts_half").get_by_text("Firing count per atom").click()
     view.settle()
     view.page.get_by_test_id("stDataFrame").wait_for()
     view.healthy()
