@@ -47,7 +47,7 @@ def color_columns(atlas: Atlas) -> list[str]:
 
 def read(atlas: Atlas) -> MapState:
     """The state of the map page, from the URL."""
-    color = state.choice("color", color_columns(atlas), "frequency", "colour")
+    color = state.choice("color", color_columns(atlas), _default_color(atlas), "colour")
     palette = state.choice("palette", SEQUENTIAL, "viridis")
     try:
         shown = AtomFilter.from_query(st.query_params, atlas.atoms)
@@ -72,6 +72,11 @@ def read(atlas: Atlas) -> MapState:
         focus=state.integer("atom", 0, atlas.n_atoms - 1, what="atom"),
     )
     return MapState(view, atoms)
+
+
+def _default_color(atlas: Atlas) -> str:
+    """Label entropy tells clear atoms from mixed ones; without labels, how often an atom fires."""
+    return "label_entropy" if atlas.atoms["label_entropy"].notna().any() else "frequency"
 
 
 def marked(selection: str) -> str:

@@ -99,7 +99,9 @@ def written(name: str, value: float | None) -> str:
     """A figure with its unit."""
     if value is None:
         return "–"
-    if name in ("explained_variance", "dead_share", "dense_share"):
+    if name == "explained_variance":
+        return f"{value:.1%}"
+    if name in ("dead_share", "dense_share"):
         return ui.percent(value)
     if name == "label_entropy":
         return f"{value:.2f} bits"

@@ -43,12 +43,12 @@ class Category:
 
 
 def is_heavy_tailed(values: np.ndarray) -> bool:
-    """Whether a quantity that is never negative, and mostly positive, has its 99th percentile above ten medians."""
+    """Whether a quantity that is never negative, and mostly positive, has its 99th percentile above five medians."""
     finite = values[np.isfinite(values)]
     if not finite.size or finite.min() < 0:
         return False
     middle, high = np.quantile(finite, [0.5, 0.99])
-    return bool(middle > 0 and high > 10 * middle)
+    return bool(middle > 0 and high > 5 * middle)
 
 
 def color_scale(values: pd.Series) -> Scale:
