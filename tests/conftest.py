@@ -129,3 +129,17 @@ def make_store(tmp_path: Path) -> Callable[..., ActivationStore]:
         return ActivationStore.open(tmp_path / name)
 
     return make_store
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny CLIP image tower in a folder: 3 blocks, width 16, 2 x 2 patches."""
+    import torch
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+    folder = tmp_path_factory.mktemp("model")
+    config = CLIPVisionConfig(**shape, image_size=16, patch_size=8, projection_dim=8)
+    CLIPVisionModelWithProjection(config).save_pretrained(folder)
+    return str(folder)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.paths import DEMO_CORPUS
+from engine.paths import DEMO_ATLAS, DEMO_CORPUS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 build = typer.Typer(no_args_is_help=True, help="Rebuild a demo artefact from its sources.")
@@ -57,3 +57,18 @@ def corpus(
     splits = ", ".join(f"{count:,} {split}" for split, count in document["splits"].items())
     err.print(f"{document['items']:,} items ({splits}) in {out}", soft_wrap=True, markup=False)
     next_step(f"atomscope demo build corpus -o {out} --contact-sheet corpus.png")
+
+
+@build.command("atlas")
+def atlas(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The atlas to write, beside the demo corpus.")] = DEMO_ATLAS,
+) -> None:
+    """Build the demo atlas from the demo corpus: activations, two SAEs, atlas, held-out figures (half an hour on two cores).
+
+    Run the same command again after a stop and it goes on where it was.
+    """
+    from engine.cli.console import TerminalProgress, next_step
+    from engine.demo.atlas import build_demo_atlas
+
+    build_demo_atlas(out, TerminalProgress())
+    next_step(f"atomscope evaluate {out}")

@@ -35,6 +35,7 @@ def evaluate(
     Run folders of `atomscope train` are measured side by side on the store that --acts names.
     """
     from engine.atlas import Atlas
+    from engine.atlas.measured import record
     from engine.cli.heldout import held_out_store, named_store
     from engine.metrics import evaluate as measure
     from engine.sae import load_sae
@@ -82,16 +83,6 @@ def sae_folders(atlas: Atlas | None, paths: list[Path]) -> dict[str, Path]:
         name = folder.parent.name
         folders[name if name not in folders else f"baselines/{name}"] = folder.parent
     return folders
-
-
-def record(atlas: Atlas, split: str, figures: dict[str, dict[str, Any]]) -> None:
-    """Put the figures under ``measured`` in ``atlas.json``: the SAE's own, and the others' under ``baselines``."""
-    from engine.files import write_json
-
-    own, *others = figures
-    entry = figures[own] | {"baselines": {name: figures[name] for name in others}}
-    atlas.meta["measured"] = dict(atlas.meta.get("measured") or {}) | {split: entry}
-    write_json(atlas.path / "atlas.json", atlas.meta)
 
 
 FIGURES = {

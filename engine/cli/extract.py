@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-# Tokens an atom should be able to learn from; with fewer, a larger dictionary only memorises pictures.
-_TOKENS_AN_ATOM = 64
-_ATOMS = (512, 8192)
-
 
 @app.command()
 def extract(
@@ -81,7 +77,7 @@ def extract(
     began = time.monotonic()
     store = run(backbone, pictures, out, dtype, batch_size, limit, progress)
     _summary(store, out, time.monotonic() - began)
-    next_step(f"atomscope train --acts {out} --sae sparsemax --atoms {_atoms(store.n_tokens)} -o {_run_folder(out)}")
+    next_step(f"atomscope train --acts {out} --sae sparsemax -o {_run_folder(out)}")
 
 
 def _summary(store: ActivationStore, out: Path, seconds: float) -> None:
@@ -100,12 +96,6 @@ def _peak_memory() -> int:
     """Largest resident size of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
-
-
-def _atoms(tokens: int) -> int:
-    """A dictionary size to start with: a power of two that leaves every atom something to learn from."""
-    smallest, largest = _ATOMS
-    return min(max(1 << max(tokens // _TOKENS_AN_ATOM, 1).bit_length() - 1, smallest), largest)
 
 
 def _run_folder(out: Path) -> Path:

@@ -10,26 +10,12 @@ from engine.activations import ActivationStore
 from engine.cli.main import run
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny CLIP image tower in a folder: 3 blocks, width 16, 2 x 2 patches."""
-    import torch
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
-    folder = tmp_path_factory.mktemp("model")
-    config = CLIPVisionConfig(**shape, image_size=16, patch_size=8, projection_dim=8)
-    CLIPVisionModelWithProjection(config).save_pretrained(folder)
-    return str(folder)
-
-
 def test_a_folder_of_images_becomes_a_store(
-    image_folder: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    image_folder: Path, tiny_clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (image_folder / "round" / "torn.jpg").write_bytes((image_folder / "round" / "0.jpg").read_bytes()[:200])
     out = tmp_path / "stores" / "shapes"
-    assert run(["extract", "--model", model, "--images", str(image_folder), "-o", str(out), "--device", "cpu"]) == 0
+    assert run(["extract", "--model", tiny_clip, "--images", str(image_folder), "-o", str(out), "--device", "cpu"]) == 0
     store = ActivationStore.open(out)
     assert (store.n_items, store.n_positions, store.d_model) == (6, 5, 16)
     assert set(store.items["label"]) == {"round", "square"}
@@ -40,13 +26,13 @@ def test_a_folder_of_images_becomes_a_store(
     assert "round/torn.jpg" in said
     assert "6 images, 30 activations of width 16 in float32, 0.00 GB, 1 skipped" in said
     assert "peak memory" in said
-    assert f"next: atomscope train --acts {out} --sae sparsemax --atoms 512 -o {tmp_path}/runs/shapes" in said
+    assert f"next: atomscope train --acts {out} --sae sparsemax -o {tmp_path}/runs/shapes" in said
 
 
-def test_options_reach_the_store(image_folder: Path, model: str, tmp_path: Path) -> None:
+def test_options_reach_the_store(image_folder: Path, tiny_clip: str, tmp_path: Path) -> None:
     out = tmp_path / "store"
     options = ["--layer", "0", "--site", "mlp", "--tokens", "patches", "--dtype", "float16", "--limit", "4"]
-    command = ["extract", "--model", model, "--corpus", str(image_folder), "-o", str(out), "--batch-size", "2"]
+    command = ["extract", "--model", tiny_clip, "--corpus", str(image_folder), "-o", str(out), "--batch-size", "2"]
     assert run([*command, "--device", "cpu", *options]) == 0
     store = ActivationStore.open(out)
     kept = {key: store.backbone[key] for key in ("layer_index", "site", "tokens", "prefix")}
@@ -72,14 +58,14 @@ def test_wrong_input_is_one_sentence_and_status_2(
     arguments: list[str],
     sentence: str,
     image_folder: Path,
-    model: str,
+    tiny_clip: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    names = {"images": str(image_folder), "empty": str(tmp_path / "empty"), "model": model}
+    names = {"images": str(image_folder), "empty": str(tmp_path / "empty"), "model": tiny_clip}
     assert run(["extract", *(argument.format(**names) for argument in arguments)]) == 2
     captured = capsys.readouterr()
     errors = [line for line in captured.err.splitlines() if line.startswith("error:")]
@@ -94,10 +80,3 @@ def test_no_network_is_status_1(image_folder: Path, tmp_path: Path, capsys: pyte
     command = ["extract", "--images", str(image_folder), "--model", "somebody/some-model", "-o", str(tmp_path / "x")]
     assert run(command) == 1
     assert "the model hub cannot be reached. Name a local folder" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("items", "atoms"), [(1, 512), (1000, 2048), (4000, 8192), (10**6, 8192)])
-def test_the_suggested_dictionary_grows_with_the_data(items: int, atoms: int) -> None:
-    from engine.cli.extract import _atoms
-
-    assert _atoms(items * 197) == atoms
