@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from engine.errors import InputError
 from engine.files import read_json
 
 if TYPE_CHECKING:
+    from engine.corpus import Corpus
     from engine.sae import SparseAutoencoder
 
 
@@ -52,7 +52,6 @@ class Atlas:
         self._neighbours = GroupedTable(path / "neighbours.parquet")
         self._entrants = GroupedTable(path / "entrants.parquet")
         self._arrays: dict[str, NDArray[Any]] = {}
-        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, path: Path | str) -> Atlas:
@@ -238,9 +237,7 @@ class Atlas:
         self._check_item(item)
         kind = self.meta["thumbs"]["kind"]
         if kind == "corpus":
-            index = int(self.items["corpus_index"].iloc[item])
-            with self._lock:
-                return bytes(self._corpus.image_bytes(index))
+            return self._corpus.image_bytes(int(self.items["corpus_index"].iloc[item]))
         if kind == "shards":
             shard = int(np.searchsorted(self._thumb_starts, item, side="right")) - 1
             rows = self._thumbs[shard].group((item - int(self._thumb_starts[shard])) // THUMBS_PER_GROUP)
@@ -327,7 +324,7 @@ class Atlas:
         return np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
 
     @cached_property
-    def _corpus(self) -> Any:
+    def _corpus(self) -> Corpus:
         from engine.corpus import open_corpus
 
         return open_corpus(corpus_folder(self.path, self.meta))
