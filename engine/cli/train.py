@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,10 @@ def train(
     ] = "spread",
     normalise: Annotated[str, typer.Option(help="Input normalisation: none, centre or standardise.")] = "standardise",
     loss: Annotated[str | None, typer.Option(help="published or nmse.")] = None,
-    epochs: Annotated[float, typer.Option(help="Passes over the training split.")] = 8.0,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Passes over the training split.", show_default="8; more where that is under 300 steps"),
+    ] = None,
     tokens: Annotated[int | None, typer.Option(help="Training tokens in all, instead of --epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Tokens a step.")] = 4096,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
@@ -67,8 +71,11 @@ def train(
         "loss": loss,
     }
     settings = {key: value for key, value in given.items() if value is not None}
+    available = len(store.rows("train")) * store.n_positions or store.n_tokens
     if atoms is None:
-        atoms = default_atoms(len(store.rows("train")) * store.n_positions or store.n_tokens)
+        atoms = default_atoms(available)
+    if epochs is None:
+        epochs = default_epochs(available, batch)
     configs = [parse_config(text, store.d_model, atoms, **settings) for text in sae or ["sparsemax"]]
     options = TrainConfig(
         epochs=epochs,
@@ -90,6 +97,11 @@ def train(
 def default_atoms(tokens: int) -> int:
     """A dictionary the data can fill: the power of two below one atom for 128 tokens, between 512 and 8192."""
     return min(max(1 << max(tokens // 128, 1).bit_length() - 1, 512), 8192)
+
+
+def default_epochs(tokens: int, batch: int) -> float:
+    """The demo's 8 passes; on a small folder as many as make 300 steps, since fewer leave the start as it was."""
+    return max(8.0, float(math.ceil(300 * batch / max(tokens, 1)))) if batch > 0 else 8.0
 
 
 def last_row(folder: Path) -> str:

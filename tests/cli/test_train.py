@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import run
-from engine.cli.train import default_atoms
+from engine.cli.train import default_atoms, default_epochs
 from engine.sae import SparsemaxConfig, TopKConfig, load_sae
 
 QUICK = ["--tokens", "600", "--batch", "48", "--atoms", "40", "--lr", "1e-3", "--device", "cpu"]
@@ -75,3 +75,8 @@ def test_a_store_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixtu
 )
 def test_the_dictionary_fits_the_data_by_default(tokens: int, atoms: int) -> None:
     assert default_atoms(tokens) == atoms
+
+
+def test_a_small_folder_is_passed_more_often() -> None:
+    assert default_epochs(568_739, 4096) == 8
+    assert default_epochs(40 * 197, 4096) == 156
