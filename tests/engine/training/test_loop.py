@@ -140,33 +140,38 @@ def test_resuming_gives_the_same_weights_to_the_bit(make_store, tmp_path: Path, 
 
 def test_kill_9_and_again_gives_the_same_weights(make_store, tmp_path: Path) -> None:
     store = make_store()
+    options = {"tokens": 15000, "batch_tokens": 50, "lr": 3e-3, "log_every": 5}
     script = textwrap.dedent(
         f"""
-        import sys; from pathlib import Path
-        sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
+        import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
+        from pathlib import Path
+        import torch; torch.set_num_threads(1)
         from engine.activations import ActivationStore
         from engine.sae import TopKConfig
         from engine.training import TrainConfig, train
-        import torch; torch.set_num_threads(1)
-        minutes = float(sys.argv[2])
-        options = TrainConfig(tokens=15000, batch_tokens=50, lr=3e-3, log_every=5, checkpoint_minutes=minutes)
+        options = TrainConfig(checkpoint_minutes=0, **{options!r})
         config = TopKConfig(d_model={D}, n_atoms=48, k=4, dead_after=200)
-        train([config], ActivationStore.open({str(store.path)!r}), Path(sys.argv[1]), options)
+        train([config], ActivationStore.open({str(store.path)!r}), Path({str(tmp_path / "killed")!r}), options)
         """
     )
-    command = [sys.executable, "-c", script]
-    subprocess.run([*command, str(tmp_path / "whole"), "1"], check=True)
-    victim = subprocess.Popen([*command, str(tmp_path / "killed"), "0"])
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "killed" / "checkpoint").glob("step-*/state.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.wait()
-    assert not (tmp_path / "killed" / "run.json").exists(), "it was to be killed before the end"
-    subprocess.run([*command, str(tmp_path / "killed"), "1"], check=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train([TOPK], store, tmp_path / "whole", TrainConfig(**options))
+        victim = subprocess.Popen([sys.executable, "-c", script])
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "killed" / "checkpoint").glob("step-*/state.json")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait()
+        assert (tmp_path / "killed" / "checkpoint").exists(), "it was to be killed after a checkpoint"
+        assert not (tmp_path / "killed" / "run.json").exists(), "it was to be killed before the end"
+        train([TOPK], store, tmp_path / "killed", TrainConfig(**options))
+    finally:
+        torch.set_num_threads(threads)
     hashes = {sha256(tmp_path / name / "weights.safetensors") for name in ("whole", "killed")}
     assert len(hashes) == 1
-    assert not [path for path in (tmp_path / "killed").iterdir() if path.name == "checkpoint"]
+    assert not (tmp_path / "killed" / "checkpoint").exists()
 
 
 def test_a_checkpoint_of_other_settings_is_refused(make_store, tmp_path: Path) -> None:
