@@ -31,7 +31,7 @@ from engine.atlas.sample import Encoded, Sample, draw_sample
 from engine.atlas.schema import ATOMS_PER_GROUP, FORMAT_MAJOR, FORMAT_MINOR
 from engine.atlas.statistics import atom_columns, label_columns, label_ids
 from engine.atlas.sweep import TokenSample, sweep
-from engine.atlas.tables import make_table, string_lists, write_grouped, write_plain
+from engine.atlas.tables import make_table, save_array, string_lists, write_grouped, write_plain
 from engine.atlas.words import collect_terms
 from engine.atlas.writer import (
     Exemplars,
@@ -170,10 +170,10 @@ class _Build:
             for entry in fields(Sample):
                 value = getattr(sample, entry.name)
                 if isinstance(value, np.ndarray):
-                    np.save(folder / f"{entry.name}.npy", value, allow_pickle=False)
+                    save_array(folder / f"{entry.name}.npy", value)
             for entry in fields(Encoded):
                 if (value := getattr(sample.codes, entry.name)) is not None:
-                    np.save(folder / f"codes-{entry.name}.npy", value, allow_pickle=False)
+                    save_array(folder / f"codes-{entry.name}.npy", value)
             write_json(folder / "done.json", {"coactivation_tokens": sample.coactivation_tokens})
         arrays = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
         codes = Encoded(**{entry.name: arrays.pop(f"codes-{entry.name}", None) for entry in fields(Encoded)})
@@ -187,9 +187,9 @@ class _Build:
             directions = self.sae.directions()[torch.from_numpy(live).to(self.device)]
             count = max(self.options.neighbours, layout.NEIGHBOURS)
             index, cosine = nearest_directions(directions, count, self.progress)
-            np.save(folder / "directions.npy", directions.float().cpu().numpy(), allow_pickle=False)
-            np.save(folder / "knn_index.npy", index, allow_pickle=False)
-            np.save(folder / "knn_cosine.npy.partial.npy", cosine, allow_pickle=False)
+            save_array(folder / "directions.npy", directions.float().cpu().numpy())
+            save_array(folder / "knn_index.npy", index)
+            save_array(folder / "knn_cosine.npy.partial.npy", cosine)
             os.replace(folder / "knn_cosine.npy.partial.npy", folder / "knn_cosine.npy")
         decoder = (np.load(folder / "knn_index.npy"), np.load(folder / "knn_cosine.npy"))
         firing = nearest_firing(*tokens.joined(), n_atoms, self.options.neighbours)

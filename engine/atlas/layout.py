@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.atlas.tables import save_array
 from engine.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -155,8 +156,8 @@ class _Epochs:
 
 
 def _finish(folder: Path, place: NDArray[np.float32], method: str, parameters: dict[str, Any], seed: int) -> None:
-    np.save(folder / "place.npy", place, allow_pickle=False)
-    np.save(folder / "cluster.npy", find_clusters(place), allow_pickle=False)
+    save_array(folder / "place.npy", place)
+    save_array(folder / "cluster.npy", find_clusters(place))
     write_json(folder / "layout.json", {"method": method, "parameters": parameters, "seed": seed})
 
 

@@ -6,6 +6,7 @@ fixed items: the encoder then sees the same matrices in the resumed pass, and th
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from engine.atlas.accumulate import Accumulators
 from engine.atlas.grouping import segments
 from engine.atlas.hashing import hashes
 from engine.atlas.sample import encode
+from engine.atlas.tables import save_array
 from engine.files import atomic_path, explain_os_errors, read_json, write_json
 
 if TYPE_CHECKING:
@@ -118,9 +120,13 @@ def _hash_limit(wanted: int, n_tokens: int) -> np.uint64:
 
 def _table(path: Path, dtype: Any, shape: tuple[int, int], fresh: bool) -> Any:
     with explain_os_errors(path):
-        if fresh or not path.is_file():
-            return open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        return open_memmap(path, mode="r+")
+        if not fresh and path.is_file():
+            return open_memmap(path, mode="r+")
+        table = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        # Writing into a mapped file that the disk has no room for kills the process: take the room now.
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return table
 
 
 def _save(work: Path, acc: Accumulators, sample: TokenSample, items_done: int) -> None:
@@ -130,7 +136,7 @@ def _save(work: Path, acc: Accumulators, sample: TokenSample, items_done: int) -
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         for name, array in (acc.state() | {"sample_crow": crow, "sample_atoms": atoms}).items():
-            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            save_array(temporary / f"{name}.npy", array)
     previous = _saved_items(work)
     write_json(work / "state.json", {"items_done": items_done})
     if previous is not None and previous != items_done:

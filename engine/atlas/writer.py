@@ -28,7 +28,7 @@ from engine.atlas.schema import (
     arrow_schema,
     definitions,
 )
-from engine.atlas.tables import lists, make_table, write_grouped
+from engine.atlas.tables import lists, make_table, save_array, write_grouped
 from engine.files import sha256, write_json
 
 _PACKAGES = (
@@ -118,7 +118,7 @@ def write_codes(
         "atom_val": val[order].astype(np.float32),
     }
     for name, array in arrays.items():
-        np.save(folder / "codes" / f"{name}.npy", array, allow_pickle=False)
+        save_array(folder / "codes" / f"{name}.npy", array)
 
 
 def write_entrants(
