@@ -32,6 +32,7 @@ def test_quick_steps_end_in_one_atom(view: View) -> None:
     for _ in range(5):
         view.page.keyboard.press("ArrowRight")
         view.page.wait_for_timeout(60)
+    view.page.wait_for_function("!location.search.includes('atom=30')")
     view.page.wait_for_timeout(500)
     view.settle()
     atom = int(view.query["atom"])
