@@ -119,20 +119,6 @@ def has_page(name: str) -> bool:
     return name in st.session_state.get(_PAGES, {})
 
 
-def go(page: str, **values: int | str) -> None:
-    """Open another page at the given values; the atlas comes along."""
-    for name, value in values.items():
-        if isinstance(value, int):
-            st.session_state[_LAST + name] = value
-    parameters = {"atlas": atlas().key} | {name: str(value) for name, value in values.items()}
-    st.switch_page(st.session_state[_PAGES][page], query_params=parameters)
-
-
-def open_atom(atom: int) -> None:
-    """Open one atom on the Concepts page."""
-    go("concepts", atom=atom)
-
-
 def href(page: str, **values: int | str) -> str:
     """The link to a page at the given values, for an ``<a>`` (relative, so that it works behind a proxy's prefix)."""
     path = "./" if page == START_PAGE else page
