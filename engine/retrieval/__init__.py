@@ -1,0 +1,1 @@
+"""RetLLM retrieval: a coarse pool from embeddings, fine scores from a multimodal language model, every step an event."""
