@@ -1,0 +1,96 @@
+"""Two towers and an untrained projector become one AyaVision checkpoint; trained parts are put in, adapters merged.
+
+AyaVision is the layout that fits: patch tokens of any vision tower, four neighbouring patches shuffled into one token
+(14 x 14 patches -> 49 tokens), a small gated projector, any decoder behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import (
+    AutoTokenizer,
+    AyaVisionConfig,
+    AyaVisionForConditionalGeneration,
+    AyaVisionProcessor,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    GotOcr2ImageProcessorPil,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from engine.backbones import embedded
+from engine.errors import AtomscopeError
+from engine.files import atomic_path, read_json, sha256, write_json
+from engine.paths import ASSETS, cache_dir
+from engine.progress import Progress, Silent
+
+NAME = "demo-mllm"
+TITLE = "Atomscope's demo model (CLIP ViT-B/16 + SmolLM2-135M)"
+NOTE = (
+    "A small demo model (CLIP ViT-B/16 + SmolLM2-135M, 230 million parameters) trained for this demo on 2,887 pictures; "
+    "use a real multimodal model for real work."
+)
+TRAINED = ASSETS / "demo" / "mllm"
+VISION, LANGUAGE = "clip-vit-b16", "smollm2-135m"
+WIDTH = 576
+"""Units of the projector's gated hidden layer."""
+
+# SmolLM2's tokenizer has special tokens for code repositories that no caption uses.
+_IMAGE = {
+    "image_token": "<image>",
+    "img_patch_token": "<file_sep>",
+    "start_of_img_token": "<repo_name>",
+    "end_of_img_token": "<filename>",
+    "tile_global_token": "<gh_stars>",
+    "tile_token": "<issue_start>",
+}
+# No system message: the default one costs fifteen tokens a candidate and says nothing.
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def assemble(progress: Progress | None = None) -> tuple[AyaVisionForConditionalGeneration, AyaVisionProcessor]:
+    """The untrained model: real towers, a projector from torch's global random state. float32, on the CPU."""
+    vision_folder, language_folder = embedded.fetch(VISION, progress), embedded.fetch(LANGUAGE, progress)
+    tower = CLIPVisionModel.from_pretrained(vision_folder)
+    language = LlamaForCausalLM.from_pretrained(language_folder)
+    processor = make_processor(language_folder)
+    config = AyaVisionConfig(
+        vision_config=CLIPVisionConfig.from_pretrained(vision_folder).to_dict(),
+        text_config=LlamaConfig.from_pretrained(language_folder).to_dict(),
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        downsample_factor=2,
+        image_token_index=processor.image_token_id,
+        alignment_intermediate_size=2 * WIDTH,
+    )
+    model = AyaVisionForConditionalGeneration(config)
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    model.model.language_model.load_state_dict(language.model.state_dict())
+    model.tie_weights()
+    return model.eval(), processor
+
+
+def make_processor(language_folder: Path) -> AyaVisionProcessor:
+    """The processor: pictures squeezed to 224 x 224, 49 patch tokens between two marks, a chat without system message."""
+    tokenizer = AutoTokenizer.from_pretrained(language_folder)
+    images = GotOcr2ImageProcessorPil(
+        size={"height": 224, "width": 224},
+        crop_to_patches=False,
+        image_mean=[0.48145466, 0.4578275, 0.40821073],
+        image_std=[0.26862954, 0.26130258, 0.27577711],
+    )
+    return AyaVisionProcessor(
+        images, tokenizer, patch_size=16, img_size=224, downsample_factor=2, chat_template=_CHAT, **_IMAGE
+    )

@@ -1,0 +1,36 @@
+"""What the demo model is asked while it learns. The first wording of a task is the one the retrieval engine uses.
+
+Every prompt puts the picture first and the caption last, so that one picture's prefix serves many captions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.retrieval.prompts import DESCRIBE, JUDGE, RATE, SCORE
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A question about a picture and a caption, and the one-token answers to a match and to a mismatch."""
+
+    question: str
+    match: str
+    mismatch: str
+
+
+_TRUE_FALSE = (
+    JUDGE,
+    "Is the caption a correct description of the picture? Answer True or False.\nCaption:",
+    "Look at the picture and judge the caption. Reply True if it fits and False if it does not.\nCaption:",
+    "True or False: this caption belongs to the picture.\nCaption:",
+)
+WORDINGS = (
+    *(Wording(question, "True", "False") for question in _TRUE_FALSE),
+    Wording(RATE, "9", "0"),
+    Wording(SCORE, "1", "0"),
+)
+CHANCES = (0.5, 0.1, 0.1, 0.1, 0.12, 0.08)
+"""How often each wording is drawn; the default one half of the time."""
+
+CAPTIONING = DESCRIBE
