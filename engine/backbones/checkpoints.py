@@ -85,7 +85,7 @@ def load_config(source: Source) -> PretrainedConfig:
     AtomscopeError
         If the hub cannot be reached and the model is not in its local cache.
     """
-    with _explained(source):
+    with explained(source):
         return AutoConfig.from_pretrained(source.location, local_files_only=source.offline)
 
 
@@ -131,7 +131,7 @@ def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, boo
         config = config.vision_config
         if width is not None:
             config.projection_dim = width
-    with _explained(source):
+    with explained(source):
         model, report = auto.from_pretrained(
             source.location,
             config=config,
@@ -175,8 +175,8 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(source: Source) -> Iterator[None]:
-    """One sentence for each way a checkpoint fails to load."""
+def explained(source: Source) -> Iterator[None]:
+    """One sentence (``InputError`` or ``AtomscopeError``) for each way a checkpoint fails to load."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -53,7 +53,7 @@ def load_backbone(
     """
     check_choice("site", site, SITES)
     check_choice("tokens", tokens, TOKENS)
-    target = _device(device)
+    target = pick_device(device)
     with checkpoints.quiet():
         source = checkpoints.find_checkpoint(model, progress)
         config = checkpoints.load_config(source)
@@ -103,7 +103,8 @@ def load_backbone(
     return Backbone(tower, listened, positions, embed, preprocessor, spec, target)
 
 
-def _device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
+    """The torch device called ``name``; "auto" is CUDA where there is one. Raises ``InputError`` if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
