@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kernels.attention import sparse_attention as sparse_attention
     from kernels.attention import sparse_attention_with_threshold as sparse_attention_with_threshold
+    from kernels.audit import audit_supports as audit_supports
+    from kernels.audit import support_counts as support_counts
     from kernels.codes import SparseCodes as SparseCodes
     from kernels.decode import sparse_decode as sparse_decode
     from kernels.products import linear as linear
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "SparseCodes": "kernels.codes",
     "Support": "kernels.support",
+    "audit_supports": "kernels.audit",
     "batch_topk_codes": "kernels.topk",
     "linear": "kernels.products",
     "quicken": "kernels.products",
@@ -35,6 +38,7 @@ _HOMES = {
     "sparse_decode": "kernels.decode",
     "sparsemax_codes": "kernels.sparsemax",
     "sparsemax_support": "kernels.support",
+    "support_counts": "kernels.audit",
     "topk_attention": "kernels.topk",
     "topk_codes": "kernels.topk",
 }

@@ -163,4 +163,5 @@ def _joined(parts: list[Support]) -> Support:
         torch.cat([part.p for part in parts]),
         torch.cat([part.tau for part in parts]),
         first.n_atoms,
+        sum(part.fallback_rows for part in parts),
     )

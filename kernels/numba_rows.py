@@ -50,7 +50,7 @@ def support(scores: Tensor) -> Support:
         return Support(crow, torch.empty(0, dtype=torch.int32), empty, empty, empty, n_atoms)
     col, z, p, tau, size = (torch.from_numpy(np.concatenate(column)) for column in list(zip(*parts, strict=True))[:5])
     torch.cumsum(size, 0, out=crow[1:])
-    return Support(crow, col, z, p, tau, n_atoms)
+    return Support(crow, col, z, p, tau, n_atoms, fallback_rows=sum(retried for *_, retried, _ in parts))
 
 
 def topk_support(scores: Tensor, k: int) -> Support:
@@ -187,12 +187,13 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
     tau = np.empty(stop - start, np.float32)
     size = np.zeros(stop - start, np.int64)
     n = 0
+    retried = 0
     for i in range(start, stop):
         row = scores[i]
         _group_maxima(row, maxima)
         top32, bound32 = _bound(maxima)
         if not np.isfinite(top32):
-            return col[:0], z[:0], p[:0], tau, size, i
+            return col[:0], z[:0], p[:0], tau, size, retried, i
         top = np.float64(top32)
         # Summed in float32, the bound may come out too high by some rounding errors: take a margin, and check below.
         guess = _below(top + np.float64(bound32) - 1e-6)
@@ -201,10 +202,11 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
             candidates = _gather_above(row, guess, some_col, some_z)
             for j in range(candidates):
                 if not np.isfinite(some_z[j]):
-                    return col[:0], z[:0], p[:0], tau, size, i
+                    return col[:0], z[:0], p[:0], tau, size, retried, i
                 shifted[j] = np.float64(some_z[j]) - top
             threshold, count = _newton(shifted[:candidates], np.float64(guess) - top)
             guess = _below(top - 1.0)
+            retried += 1 if threshold == -np.inf else 0
 
         if n + count > room:
             room = max(2 * room, n + count)
@@ -219,7 +221,7 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
                 n += 1
         tau[i - start] = top + threshold
         size[i - start] = count
-    return col[:n], z[:n], p[:n], tau, size, -1
+    return col[:n], z[:n], p[:n], tau, size, retried, -1
 
 
 @compiled()

@@ -5,6 +5,7 @@ Source: Martins & Astudillo, "From Softmax to Sparsemax" (2016), equations 2-5. 
     sparsemax(z)_i = max(z_i - tau, 0),    tau = (sum of z over the support - 1) / |support|
 
 Every backend returns the exact support: a row is never returned on a guess that was not certified.
+:mod:`kernels.audit` counts and checks that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor
 
+from kernels.audit import observe
 from kernels.codes import SparseCodes
 from kernels.dispatch import Backend, Chosen, choose_backend
 
@@ -41,6 +43,9 @@ class Support:
         The threshold of each row: ``z > tau`` on the support and nowhere else.
     n_atoms : int
         M.
+    fallback_rows : int
+        Rows that took the longer way to the same result: their first lower bound failed its certificate (numba), or
+        more groups than the quick kernel holds could matter (triton).
 
     float64 scores (the reference backend) give float64 ``z``, ``p`` and ``tau``.
     """
@@ -51,6 +56,7 @@ class Support:
     p: Tensor
     tau: Tensor
     n_atoms: int
+    fallback_rows: int = 0
 
     def codes(self, values: Values) -> SparseCodes:
         """The codes of this support: scores, as a gate, or probabilities, which sum to 1."""
@@ -82,6 +88,7 @@ def sparsemax_support(scores: Tensor, backend: Backend = "auto") -> Support:
     if chosen != "reference" and scores.dtype != torch.float32:
         scores = scores.float()
     support: Support = _backend_module(chosen).support(scores)
+    observe(scores, support)
     return support
 
 

@@ -56,7 +56,7 @@ def support(scores: Tensor) -> Support:
     fallback_kernel[(n_rows,)](scores, status, *found, *shape, **streaming)
 
     torch.cumsum(size, 0, out=crow[1:])
-    nnz, worst = torch.stack([crow[-1], status.max()]).tolist()
+    nnz, worst, overflowed = torch.stack([crow[-1], status.max(), (status == OVERFLOW).sum()]).tolist()
     if worst == BAD:
         row = int((status == BAD).nonzero()[0])
         raise explain_bad_row(row, scores[row])
@@ -65,4 +65,4 @@ def support(scores: Tensor) -> Support:
     out = (top, threshold, crow, col, z, p)
     pack_active_kernel[(n_rows,)](scores, ids, n_active, status, *out, *shape, GROUP, CAP)
     pack_streaming_kernel[(n_rows,)](scores, status, *out, *shape, **streaming)
-    return Support(crow, col, z, p, (top + threshold).float(), n_atoms)
+    return Support(crow, col, z, p, (top + threshold).float(), n_atoms, fallback_rows=overflowed)

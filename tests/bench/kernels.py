@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -40,6 +39,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[0] = str(ROOT)  # a script's own folder comes first, and there this file would be the module ``kernels``
+sys.path.append(str(Path(__file__).resolve().parent))
+
+from machine import machine  # noqa: E402
 
 SUPPORT = ["read", "ours", "ours torch", "ours topk", "topk", "entmax k=128", "entmax bisect", "entmax sort", "softmax"]
 STEP = ["ours score", "ours probability", "published", "entmax k=128", "entmax sort", "softmax"]
@@ -103,32 +105,6 @@ def main() -> None:
         print(json.dumps(document, indent=2))
     else:
         _print(document)
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What the figures were measured on."""
-    import torch
-
-    cpu = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        family = {
-            key: next(x.split(":")[1].strip() for x in lines if x.startswith(key))
-            for key in ("model name", "cpu family")
-        }
-        cpu = f"{family['model name']} (family {family['cpu family']})"
-    except (OSError, StopIteration):
-        pass
-    found = {
-        "cpu": cpu,
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-    if device == "cuda":
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
 
 
 def goals(results: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:
