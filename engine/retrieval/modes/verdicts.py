@@ -1,0 +1,44 @@
+"""``log-odds`` and ``true-false``: is it True or False that the picture matches the caption?
+
+Both read the same prompt once. ``true-false`` cuts P(True) to two decimals as the published code does (RetLLM,
+arXiv 2602.22278), which makes the ties its tie rule is there for; ``log-odds`` keeps all the model says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from engine.retrieval.answers import Verdict, judge
+from engine.retrieval.events import FineRecord, Mode
+from engine.retrieval.modes.task import Task, prompts, record
+from engine.retrieval.reader import Lens, Reader
+
+
+def log_odds(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+    """logsumexp over the spellings of True minus the same for False, in nats."""
+    return _judged(reader, tasks, lens, "log-odds", lambda verdict: verdict.log_odds)
+
+
+def true_false(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+    """P(True), truncated to two decimals; ``p_true`` of the record keeps the rest."""
+    return _judged(reader, tasks, lens, "true-false", lambda verdict: math.floor(verdict.p_true * 100) / 100)
+
+
+def _judged(
+    reader: Reader, tasks: Sequence[Task], lens: Lens | None, mode: Mode, score: Callable[[Verdict], float]
+) -> list[FineRecord]:
+    asked = prompts(reader, tasks, "judge")
+    logits = reader.read(asked, lens=lens)[:, -1]
+    found = []
+    for task, prompt, row in zip(tasks, asked, logits, strict=True):
+        verdict = judge(reader.mllm.tokenizer, row)
+        values = {
+            "score": score(verdict),
+            "p_true": verdict.p_true,
+            "p_false": verdict.p_false,
+            "label_mass": verdict.mass,
+            "binary_entropy": verdict.binary_entropy,
+        }
+        found.append(record(reader, task, prompt, row, mode, **values))
+    return found
