@@ -1,0 +1,74 @@
+"""What the coarse stage asks of an embedder, and what all of them share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.errors import InputError
+
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Texts and images to unit vectors of one space. Several threads may call it.
+
+    Attributes
+    ----------
+    identity : dict
+        "name", "revision", "architecture", "preprocessing" (a dict), "note"; JSON-ready.
+    width : int
+        Dimensions of a vector.
+    modalities : frozenset
+        What it embeds, of "text" and "image".
+    """
+
+    identity: dict[str, Any]
+    width: int
+    modalities: frozenset[str]
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Unit rows, float32 [N, width]. Raises ``InputError`` if the model has no text side."""
+
+    def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Unit rows, float32 [N, width], of RGB images. Raises ``InputError`` if the model has no image side."""
+
+
+def embedder_key(identity: dict[str, Any]) -> str:
+    """SHA-256 (hex) of everything in an identity that decides its vectors: not the name it goes by."""
+    parts = {key: identity[key] for key in ("revision", "architecture", "preprocessing")}
+    if not parts["revision"]:
+        parts["name"] = identity["name"]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def unit(values: Vectors) -> Vectors:
+    """Rows scaled to length 1, float32 [N, d]; a row of zeros stays one."""
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return (values / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
+
+
+def no_side(name: str, side: str) -> InputError:
+    """The error of an embedder that is asked for a modality it does not have."""
+    other = "image" if side == "text" else "text"
+    return InputError(
+        f"The embedder {name} has no {side} side: it embeds {other}s only. Name one that embeds both, such as demo, or a "
+        "CLIP or SigLIP model."
+    )
+
+
+@contextmanager
+def memory_explained(name: str) -> Iterator[None]:
+    """A GPU without memory for a batch, in one sentence."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise InputError(f"The GPU has no memory left for {name}: use --device cpu, or close other programs.") from None
