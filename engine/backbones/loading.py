@@ -55,7 +55,7 @@ def load_backbone(
     check_choice("tokens", tokens, TOKENS)
     target = pick_device(device)
     with checkpoints.quiet():
-        source = checkpoints.find_checkpoint(model, progress)
+        source = checkpoints.find_checkpoint(model, progress, "image tower")
         config = checkpoints.load_config(source)
         vision = checkpoints.vision_config(config, model)
         n_layers = int(vision.num_hidden_layers)

@@ -216,4 +216,10 @@ REGISTRY: dict[str, EmbeddedModel] = {
     entry.name: entry for entry in (_CLIP_VIT_B16, _DINOV2_SMALL_FOCUS, _MINILM_L6, _SMOLLM2_135M)
 }
 
-DEFAULT_MODEL = _CLIP_VIT_B16.name
+DEMO_MODELS = (_CLIP_VIT_B16.name, _MINILM_L6.name, _SMOLLM2_135M.name)
+"""What the embedded demo runs on: pictures, sentences of queries, and the language half of its multimodal model."""
+
+
+def names(role: Role | None = None) -> list[str]:
+    """The embedded models that can be used as ``role``; all of them without one."""
+    return [entry.name for entry in REGISTRY.values() if role in (None, entry.role)]

@@ -21,10 +21,10 @@ def weights(
 ) -> None:
     """Download the embedded weights, check them, and convert them once into the cache."""
     from engine.backbones import embedded
-    from engine.backbones.registry import DEFAULT_MODEL, REGISTRY
+    from engine.backbones.registry import DEMO_MODELS, REGISTRY
     from engine.cli.console import TerminalProgress, err, next_step
 
-    wanted = list(REGISTRY) if everything else names or [DEFAULT_MODEL]
+    wanted = list(REGISTRY) if everything else names or list(DEMO_MODELS)
     for model in [embedded.entry(name) for name in wanted]:  # an unknown name is refused before anything downloads
         ready = embedded.is_ready(model.name)
         folder = embedded.fetch(model.name, TerminalProgress())

