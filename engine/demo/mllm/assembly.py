@@ -94,3 +94,55 @@ def make_processor(language_folder: Path) -> AyaVisionProcessor:
     return AyaVisionProcessor(
         images, tokenizer, patch_size=16, img_size=224, downsample_factor=2, chat_template=_CHAT, **_IMAGE
     )
+
+
+def demo_mllm_folder(progress: Progress | None = None) -> Path:
+    """The demo model as a checkpoint folder, put together once from the embedded towers and what ships in ``TRAINED``.
+
+    Raises
+    ------
+    AtomscopeError
+        If the towers cannot be fetched, or the trained part is not there.
+    """
+    weights = TRAINED / "trained.safetensors"
+    if not weights.is_file():
+        raise AtomscopeError(f"{weights} is missing: restore assets/demo/mllm, or run: atomscope demo build mllm")
+    target = cache_dir() / "models" / NAME
+    record = {
+        "name": NAME,
+        "title": TITLE,
+        "note": NOTE,
+        "trained_sha256": sha256(weights),
+        "towers": {name: embedded.entry(name).member_sha256 for name in (VISION, LANGUAGE)},
+        "default_mode": read_json(TRAINED / "training.json")["default_mode"],
+    }
+    if (target / "atomscope.json").is_file() and read_json(target / "atomscope.json") == record:
+        return target
+    progress = progress or Silent()
+    model, processor = assemble(progress)
+    progress.start(f"Putting {NAME} together", None, "files")
+    put_in(model, load_file(weights), json.loads((TRAINED / "training.json").read_text("utf-8"))["config"]["rank"])
+    with atomic_path(target) as work:
+        # Half precision is finer than the 4 and 8 bits the towers come from, and half the size.
+        model.half().save_pretrained(work)
+        processor.save_pretrained(work)
+        write_json(work / "atomscope.json", record)
+    progress.advance()
+    progress.finish(str(target))
+    return target
+
+
+@torch.no_grad()
+def put_in(model: AyaVisionForConditionalGeneration, trained: dict[str, torch.Tensor], rank: int) -> None:
+    """Load the trained projector and add each LoRA product to its weight: W + 2 B A (alpha is twice the rank)."""
+    parameters: dict[str, Any] = dict(model.named_parameters())
+    for name, value in trained.items():
+        if ".lora_A." in name:
+            down, up = value.float(), trained[name.replace(".lora_A.", ".lora_B.")].float()
+            if len(down) != rank:
+                raise AtomscopeError(
+                    f"{name} has rank {len(down)}, training.json says {rank}: the files do not belong together."
+                )
+            parameters[name.partition(".lora_A.")[0] + ".weight"] += 2 * up @ down
+        elif ".lora_B." not in name:
+            parameters[name].copy_(value.float())

@@ -36,8 +36,8 @@ class Material:
     ----------
     rows : int [N]
         Items of the corpus.
-    patches : float16 [N, 196, 768]
-        Patch tokens of CLIP's last but one block.
+    patches : float16 [V, N, 196, 768]
+        Patch tokens of CLIP's last but one block: of the picture itself, then of other views of it.
     captions, keywords : list
         Of every item.
     near : float32 [N, N]
@@ -54,11 +54,17 @@ class Material:
     same: NDArray[np.bool_]
 
 
+def captioned(corpus: Corpus, store: ActivationStore, split: str) -> NDArray[np.int64]:
+    """Items of ``split`` that have a caption."""
+    has = (corpus.items["caption"] != "").to_numpy()
+    return np.array([row for row in store.rows(split) if has[row]], np.int64)
+
+
 def load_material(corpus: Corpus, store: ActivationStore, split: str, sentences: NDArray[np.float32]) -> Material:
     """The items of ``split`` that have a caption; ``sentences`` [items, 384] are unit embeddings of all captions."""
     captions = corpus.items["caption"].to_list()
-    rows = np.array([row for row in store.rows(split) if captions[row]], np.int64)
-    patches = torch.stack([store.item(int(row))[1:].half() for row in rows])
+    rows = captioned(corpus, store, split)
+    patches = torch.stack([store.item(int(row))[1:].half() for row in rows])[None]
     images = np.asarray(store.embeddings[rows], np.float32)
     words = sentences[rows]
     alike = words @ words.T

@@ -1,0 +1,68 @@
+"""``atomscope demo build mllm``: train the demo's multimodal model on the demo corpus and keep the trained part."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.activations import extract
+from engine.backbones import embedded, load_backbone
+from engine.corpus import open_corpus
+from engine.demo.mllm.assembly import LANGUAGE, TRAINED, VISION, assemble
+from engine.demo.mllm.pairs import as_dict, captioned, load_material
+from engine.demo.mllm.train import MllmConfig, Trainer
+from engine.demo.mllm.views import load_views
+from engine.files import write_json
+from engine.paths import DEMO_CORPUS, cache_dir
+from engine.progress import Progress
+from engine.retrieval.sentences import MODEL, SentenceEncoder
+
+
+def build_demo_mllm(
+    progress: Progress,
+    corpus_path: Path = DEMO_CORPUS,
+    out: Path = TRAINED,
+    work: Path | None = None,
+    config: MllmConfig | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Train projector and LoRA, keep the parameters that did best on the validation split in ``out``.
+
+    Killed, it goes on from its last checkpoint. Two hours on one core, minutes on a GPU.
+
+    Raises
+    ------
+    AtomscopeError
+        If the weights cannot be fetched.
+    """
+    config, work = config or MllmConfig(), work or cache_dir() / "mllm"
+    work.mkdir(parents=True, exist_ok=True)
+    corpus = open_corpus(corpus_path)
+    backbone = load_backbone(VISION, layer=-2, device=device, progress=progress)
+    store = extract(backbone, corpus, cache_dir() / "stores" / "demo-clip-b16", progress=progress)
+    sentences = SentenceEncoder(embedded.fetch(MODEL, progress)).embed(corpus.items["caption"].to_list())
+    train, validation = (load_material(corpus, store, split, sentences) for split in ("train", "validation"))
+    rows = captioned(corpus, store, "train")
+    views = load_views(corpus, backbone, rows, config.views, work / "views.npy", progress)
+    train = replace(train, patches=torch.cat([train.patches, views]))
+
+    torch.manual_seed(config.seed)
+    model, processor = assemble(progress)
+    best = Trainer(model, processor.tokenizer, config, work, device).train(train, validation, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(work / "best.safetensors", out / "trained.safetensors")
+    document = {
+        "towers": [VISION, LANGUAGE],
+        "corpus": corpus.hash,
+        "train": as_dict(train),
+        "validation": as_dict(validation),
+        "config": asdict(config),
+        "best": best,
+        "default_mode": "log-odds",
+    }
+    write_json(out / "training.json", document)
+    return document
