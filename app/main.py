@@ -25,6 +25,13 @@ PAGES = [
     ),
     ("concepts", "concepts", "Concepts", ":material/category:", "One atom at a time: what makes it fire."),
     ("dictionary_map", "map", "Dictionary map", ":material/scatter_plot:", "All atoms at once, similar ones together."),
+    (
+        "retrieval",
+        "retrieval",
+        "Retrieval",
+        ":material/image_search:",
+        "Search pictures, and watch a multimodal model decide.",
+    ),
 ]
 
 

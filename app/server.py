@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from app import exports, library, media
 from app.components.atom_map.routes import map_routes
+from app.retrieval import routes as retrieval_routes
 from app.ui import browser, thumb_url
 from engine.atlas import Atlas
 from engine.errors import AtomscopeError
@@ -151,9 +152,9 @@ ROUTES = [
         "export/{atlas}/{atom}/provenance.json", _of_atom(exports.provenance), "application/json", "provenance.json"
     ),
     *map_routes(library.find, thumb_url),
+    *retrieval_routes.ROUTES,
     Route("/atomscope/fonts/{name}", _font),
     Route("/atomscope/ui/{name}", _script),
-    *map_routes(library.find, lambda atlas, item: f"/atomscope/thumb/{atlas.key}/{item}.webp"),
 ]
 
 

@@ -6,7 +6,7 @@ the navigation (which clears the URL) finds the atom that was open.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -95,6 +95,14 @@ def put(**values: int | str | None) -> None:
             st.session_state[_LAST + name] = value
     # One update, not one assignment a value: each would be an entry of its own in the browser's history.
     st.query_params.update({name: str(value) for name, value in values.items() if value is not None})
+
+
+def rewrite(values: Mapping[str, str | None]) -> None:
+    """Write and remove (None) several values as one entry of the browser's history; other values stay."""
+    kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in values}
+    if len(library.atlases()) > 1:
+        kept["atlas"] = [atlas().key]
+    st.query_params.from_dict(kept | {name: value for name, value in values.items() if value is not None})
 
 
 def notice(sentence: str) -> None:

@@ -107,11 +107,11 @@ def _loader() -> str:
 
 
 @cache
-def stylesheet() -> str:
-    """The style of all our markup, for the whole app."""
-    return (_HERE / "style.css").read_text("utf-8")
+def stylesheet(name: str = "style") -> str:
+    """The style of all our markup ("style"), or what one page adds to it."""
+    return (_HERE / f"{name}.css").read_text("utf-8")
 
 
-def install_style() -> None:
-    """Send the stylesheet; call it once at the top of every full run."""
-    st.html(f"<style>{stylesheet()}</style>")
+def install_style(name: str = "style") -> None:
+    """Send a stylesheet; call it once at the top of every full run, of the app or of the page it belongs to."""
+    st.html(f"<style>{stylesheet(name)}</style>")

@@ -33,6 +33,11 @@ TERMS = {
     "position": "Place of a token inside its item: CLS first, then the patches row by row.",
     "CLS": "The token that stands for the whole image; it has no place in the picture.",
     "complexity": "Mean support size over an item's patches.",
+    "tie rule": "Among candidates with exactly the same best score, the one whose next-token distribution has the lowest "
+    "entropy goes first (RetLLM). Lowest entropy can also be a confident False.",
+    "visual enhancement": "When the model is unsure while it reads, visual tokens are injected again into the output of one "
+    "layer (RetLLM). Nothing is trained and no model source is changed.",
+    "shared concepts": "Atoms of the open atlas that fire on the patches of both pictures.",
     "entrant": "An atom just below the threshold; its gap is how far tau would have to drop for it to enter the support.",
 }
 

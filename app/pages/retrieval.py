@@ -1,0 +1,304 @@
+"""Retrieval: a query becomes a coarse pool, a multimodal model reads it, and every step of the decision can be looked at."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app import corpora, state, ui
+from app.pages import retrieval_cards, retrieval_controls, retrieval_steps
+from app.pages.retrieval_scene import Scene
+from app.retrieval import exports, models
+from app.retrieval.request import FIRST_STEP, STEPS, read, write
+from app.retrieval.session import Run, Session
+from app.retrieval.view import View, view_of, waiting
+from app.ui import tag
+
+if TYPE_CHECKING:
+    from app.retrieval.work import Job
+
+BEGIN_WITH = 24
+POLL = 0.4
+"""Seconds between two looks at a running search."""
+
+_OURS = ("q", "image", "upload", "k", "skip", "stop", "corpus", "split", "mode", "enhance", "view", "tie", "step")
+
+
+def page() -> None:
+    """The page."""
+    ui.install_style("retrieval")
+    session = st.session_state.setdefault("retrieval", Session())
+    _follow_address(session)
+    ui.page_title(
+        "Retrieval",
+        "Embeddings find a small pool; a multimodal model then reads each candidate together with the query and decides. The "
+        "arrow keys step through how it came about.",
+    )
+    ui.onboarding(
+        "retrieval",
+        "How to read a search",
+        (
+            "Embeddings are quick but blind to details, the model is slow but reads: so the model only sees the pool. What the "
+            "pool lacks, no score can bring back.",
+            "A score is the model's own next-word probability, nothing was trained for ranking. Look at the label mass first: "
+            "when it is low, the model wanted to say something else.",
+        ),
+    )
+    request = retrieval_controls.draw(session)
+    _missing()
+    run = session.run
+    if run is None:
+        _welcome(session)
+        return
+    if replace(request, text=run.request.text) != run.request:
+        st.caption(
+            ":material/history: Settings or picture changed since this search. Press Search to see their effect."
+        )
+    polling = _busy(session)
+    st.fragment(_results, run_every=POLL if polling else None)(polling)
+
+
+def _welcome(session: Session) -> None:
+    """Before the first search: pictures to begin with, and who will answer."""
+    entry = corpora.entry(session.draft.corpus)
+    if entry is None or entry.corpus is None:
+        ui.empty("This corpus cannot be opened", entry.problem if entry is not None else "It is not in the list.")
+        return
+    rows = retrieval_controls.offered(entry, "", session.offered, BEGIN_WITH)
+    ui.live(
+        tag(
+            "div",
+            ui.section("Or begin with a picture", f"a click searches {entry.corpus.name} for what fits it"),
+            retrieval_controls.picks(entry, rows, wide=True),
+            tag("button", "Others", data_on="shuffle", cls="as-more"),
+        ),
+        key="retrieval_begin",
+        on_event=retrieval_controls.on_event,
+    )
+    title = ui.plain(models.mllm_title())
+    note = models.DEMO_NOTE if models.mllm() == models.DEMO else "Named with `atomscope serve --mllm`."
+    st.caption(
+        f"Read by **{title}**: {note} A search goes on for a minute when you open another page, then it is stopped."
+    )
+
+
+def _missing() -> None:
+    """What cannot work on this machine yet, and the command that makes it work."""
+    if lacking := models.missing_weights("coarse"):
+        ui.empty("The weights are not here", f"Searching needs {' and '.join(lacking)}.", models.WEIGHTS)
+    elif models.mllm() == models.DEMO and (lacking := models.missing_weights("fine")):
+        ui.empty("The coarse stage answers alone", f"Reading the pool needs {' and '.join(lacking)}.", models.WEIGHTS)
+
+
+# The address.
+
+
+def _follow_address(session: Session) -> None:
+    """Do what the address says, unless that is what is shown already."""
+    given = {name: st.query_params[name] for name in _OURS if name in st.query_params}
+    step = given.pop("step", None)
+    if step is not None and step not in STEPS:
+        state.notice(f"There is no step {step[:40]!r}. Showing {STEPS[session.step]!r}.")
+        del st.query_params["step"]
+    elif step is not None:
+        session.step = step
+    if given == session.address or (not given and (session.run is not None or session.address is None)):
+        session.address = session.address or given
+        return
+    session.address = given
+    request, notices = read(given, corpora.paths(), session.uploads)
+    entry = corpora.entry(request.corpus)
+    if entry is not None and entry.corpus is not None:
+        if request.item and models.item_row(entry, request.item) is None:
+            notices.append(f"{entry.corpus.name} has no item {request.item[:60]!r}; the picture is left out.")
+            request = replace(request, item="")
+        if request.split not in ("", "all", *entry.corpus.splits):
+            notices.append(f"{entry.corpus.name} has no split {request.split[:40]!r}; its default is searched.")
+            request = replace(request, split="")
+    for sentence in notices:
+        state.notice(sentence)
+    session.draft = request
+    retrieval_controls.fill(request)
+    if request.asks:
+        session.search(request)
+
+
+def show_address(session: Session) -> None:
+    """Write search and step into the address, as one entry of the browser's history."""
+    request = session.run.request if session.run is not None else session.draft
+    state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None})
+
+
+def _busy(session: Session) -> bool:
+    run = session.run
+    return run is not None and (run.job.active or any(job.active for job in run.looks.values()))
+
+
+# The results.
+
+
+def _results(polling: bool) -> None:
+    session: Session = st.session_state["retrieval"]
+    run = session.run
+    if run is None:
+        return
+    step = st.query_params.get("step", session.step)
+    session.step = step if step in STEPS else FIRST_STEP
+    active = run.job.active  # before the events are read: nothing that comes later is missed
+    events = run.job.events
+    view = view_of(events)
+    _status(session, run, view)
+    if view.pool is not None:
+        _step(session, run, view)
+    if polling != (active or _busy(session)):
+        st.rerun()  # the whole page, once: polling begins or ends there
+
+
+def _status(session: Session, run: Run, view: View) -> None:
+    """What goes on, how far it is, and the button that stops it; or how it ended."""
+    job = run.job
+    if job.active:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="retrieval_status"):
+            st.markdown(_doing(session, run, view), width="content")
+            st.button("Cancel", key="retrieval_cancel", icon=":material/stop_circle:", on_click=job.cancel)
+    if job.state == "failed":
+        command = models.WEIGHTS if models.WEIGHTS in job.error else ""
+        ui.empty("This search could not be made", job.error, command)
+    elif job.state == "cancelled" and view.pool is None:
+        st.caption("Cancelled before the pool was ready.")
+    for sentence in job.warnings:
+        st.warning(ui.plain(sentence), icon=":material/info:")
+
+
+def _doing(session: Session, run: Run, view: View) -> str:
+    job = run.job
+    if job.state == "waiting":
+        ahead = session.queue.ahead(job)
+        others = f"{ahead} other {'search is' if ahead == 1 else 'searches are'} before it" if ahead else "starting"
+        return f":material/hourglass_empty: Waiting: {others}."
+    if view.pool is None:
+        return f":material/downloading: {_loading(job)}"
+    now = time.monotonic() - (job.began or job.asked)
+    left = waiting(view, job.times, job.events, now)
+    eta = f", about {left.seconds:.0f} s left" if left.seconds is not None and left.seconds >= 1 else ""
+    return f":material/visibility: Reading candidate {min(left.done + 1, left.total)} of {left.total}{eta}"
+
+
+def _loading(job: Job) -> str:
+    if not job.stage:
+        return "Searching the gallery"
+    count = f" {job.count:,} of {job.total:,} {job.unit}" if job.total else ""
+    return ui.plain(f"{job.stage}{count}")
+
+
+def _step(session: Session, run: Run, view: View) -> None:
+    entry = corpora.entry(run.request.corpus)
+    if entry is None or entry.corpus is None:
+        return
+    answer = models.answer_of(entry, run.request)
+    source = retrieval_controls.picture_source(session, entry, run.request)
+    scene = Scene(entry.content, entry.corpus.items, run.request, answer, source)
+    ui.live(retrieval_cards.funnel(scene, view), key="retrieval_funnel")
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key="retrieval_stepper"):
+        st.button("", key="retrieval_previous", icon=":material/arrow_back:", shortcut="Left", on_click=_go, args=(-1,))
+        st.button("", key="retrieval_next", icon=":material/arrow_forward:", shortcut="Right", on_click=_go, args=(1,))
+        ui.live(retrieval_steps.stepper(session.step, view), key="retrieval_steps", on_event=_on_event)
+    if session.step == "concepts":
+        _concepts(session, scene, view)
+    elif session.step == "export":
+        _export(run, scene, view)
+    else:
+        ui.live(_body(session, scene, view), key="retrieval_body", on_event=_on_event)
+    if session.step == "enhance" and run.request.enhance == "off" and view.scored:
+        st.button("Search again with enhancement", key="retrieval_enhance_now", on_click=_enhance_now)
+    note = models.DEMO_NOTE if models.mllm() == models.DEMO else ""
+    ui.live(retrieval_steps.models(view, models.mllm_title(), note), key="retrieval_models")
+
+
+def _body(session: Session, scene: Scene, view: View) -> ui.Html:
+    if session.step == "pool":
+        return retrieval_steps.pool(scene, view)
+    if session.step == "enhance":
+        return retrieval_steps.enhance(scene, view, session.picked)
+    if session.step == "ranks":
+        return retrieval_steps.ranks(scene, view)
+    if session.step == "prompt":
+        return retrieval_steps.prompt(scene, view, session.picked)
+    if session.step == "sweep":
+        return retrieval_steps.pool_size(scene, view)
+    return retrieval_steps.fine(scene, view)
+
+
+def _concepts(session: Session, scene: Scene, view: View) -> None:
+    from app.pages.retrieval_concepts import concepts
+
+    atlas = state.atlas()
+    job = session.look(atlas, view)
+    if job is None:
+        st.caption("Concepts are compared when the search is over.")
+        return
+    if job.active:
+        done = len(job.events)
+        st.markdown(f":material/visibility: {_loading(job) if job.stage else f'Looking at picture {done + 1}'}")
+    elif job.state == "failed":
+        ui.empty("Concepts cannot be shown", job.error, models.WEIGHTS if models.WEIGHTS in job.error else "")
+    looked = job.events
+    if looked and not job.active:
+        ui.live(concepts(atlas, scene, view, looked), key="retrieval_body", on_event=_on_event)
+
+
+def _export(run: Run, scene: Scene, view: View) -> None:
+    captions = {row.entry.item: scene.caption(row.entry.item) for row in view.rows}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="retrieval_export"):
+        for label, data, name, kind in (
+            ("Candidates as CSV", exports.as_csv(view, captions), "retrieval.csv", "text/csv"),
+            (
+                "Everything as JSON",
+                exports.as_json(view, run.request, captions, scene.answer),
+                "retrieval.json",
+                "application/json",
+            ),
+        ):
+            st.download_button(
+                label, data, name, kind, icon=":material/download:", on_click="ignore", key=f"retrieval_{name}"
+            )
+        st.caption(
+            "The address of this page repeats the search"
+            + (", except for the uploaded picture, which stays on your machine." if run.request.upload else ".")
+        )
+    ui.live(retrieval_steps.results_table(scene, view), key="retrieval_body")
+
+
+# What a person does.
+
+
+def _go(by: int) -> None:
+    session: Session = st.session_state["retrieval"]
+    names = list(STEPS)
+    _open_step(session, names[min(max(names.index(session.step) + by, 0), len(names) - 1)])
+
+
+def _open_step(session: Session, step: str) -> None:
+    session.step = step
+    show_address(session)
+
+
+def _on_event(event: ui.Event) -> None:
+    session: Session = st.session_state["retrieval"]
+    if event.on == "step" and event.value in STEPS:
+        _open_step(session, event.value)
+    elif event.on == "pick" and event.value.isdigit():
+        session.picked = int(event.value)
+
+
+def _enhance_now() -> None:
+    session: Session = st.session_state["retrieval"]
+    if session.run is None:
+        return
+    request = replace(session.run.request, enhance="paper")
+    retrieval_controls.fill(request)
+    retrieval_controls.start(session, request)
+    _open_step(session, "enhance")

@@ -1,0 +1,125 @@
+"""Step 5: the concepts query picture and candidates share, as a table of atoms by pictures with the heat where each fires."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from app import library, media, state, ui
+from app.pages.retrieval_scene import Scene, cut
+from app.retrieval.concepts import COMPARED, Looked, Shared, shared
+from app.retrieval.view import View
+from app.ui import Html, tag
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+
+def concepts(atlas: Atlas, scene: Scene, view: View, looked: Sequence[Looked]) -> Html:
+    """The table, or why there is none."""
+    query = next((one for one in looked if one.who == "query"), None)
+    candidates = [one for one in looked if one.who != "query"]
+    seen = [one.seen for one in candidates if one.seen is not None]
+    found = shared(atlas, query.seen if query is not None else None, seen)
+    hint = (
+        "atoms that fire both in the query's picture and in a candidate's"
+        if query is not None
+        else f"the query has no picture: atoms that fire in several of the first {len(candidates)} candidates"
+    )
+    head = ui.section(ui.term("Shared concepts", "shared concepts"), hint)
+    problems = [ui.warn(f"{_who(scene, one)}: {one.problem}") for one in looked if one.problem]
+    if not found:
+        none = tag("p", f"They share no atom of {atlas.title} that says anything.", cls="as-caption")
+        return tag("section", head, none, problems, _sources(atlas, looked), cls="as-step")
+    return tag(
+        "section",
+        head,
+        _matrix(atlas, scene, view, looked, found),
+        problems,
+        _sources(atlas, looked),
+        cls="as-step",
+    )
+
+
+def _who(scene: Scene, one: Looked) -> str:
+    return "The query's picture" if one.who == "query" else cut(scene.caption(int(one.who)), 50)
+
+
+def _matrix(atlas: Atlas, scene: Scene, view: View, looked: Sequence[Looked], found: Sequence[Shared]) -> Html:
+    shown = [one for one in looked if one.seen is not None]
+    heads = [tag("th", "concept", scope="col")]
+    for one in shown:
+        if one.who == "query":
+            heads.append(tag("th", tag("b", "query"), scope="col"))
+        else:
+            place = view.place_of(int(one.who))
+            heads.append(
+                tag(
+                    "th",
+                    tag("b", place),
+                    " ",
+                    cut(scene.caption(int(one.who)), 26),
+                    scope="col",
+                    data_tip=scene.caption(int(one.who)),
+                )
+            )
+    names = library.names(atlas)
+    rows = []
+    for atom in found:
+        peaks = [one.seen.of(atom.atom) for one in shown if one.seen is not None]
+        top = max(peak for peak, _ in peaks)
+        cells = [_cell(scene, one, peak, heat, top) for one, (peak, heat) in zip(shown, peaks, strict=True)]
+        name = names[atom.atom] or "no label"
+        items = int(atlas.atoms["item_count"].iloc[atom.atom])
+        link = tag(
+            "a",
+            tag("b", cut(name, 30)),
+            tag("span", f"atom {atom.atom}", cls="as-id"),
+            tag("em", f"fires on {items:,} of {atlas.n_items:,} items"),
+            href=state.href("concepts", atom=atom.atom),
+            data_on="go",
+        )
+        rows.append(tag("tr", tag("th", link, scope="row"), cells))
+    table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), cls="as-matrix")
+    return tag("div", table, cls="as-matrix-frame")
+
+
+def _cell(scene: Scene, one: Looked, peak: float, heat: object, top: float) -> Html:
+    if one.who == "query":
+        base = tag("img", src=scene.picture, alt="query picture")
+    else:
+        inner = scene.pic(int(one.who))
+        base = inner
+    if heat is None:
+        faded = base if one.who != "query" else tag("span", base, cls="as-pic")
+        return tag("td", tag("span", faded, cls="as-faded"), tag("em", "–"))
+    png = base64.b64encode(media.heat_png(heat, top)).decode()  # type: ignore[arg-type]
+    over = tag("img", src=f"data:image/png;base64,{png}", alt="", cls="as-over")
+    under = base if one.who == "query" else None
+    if under is None:
+        from app.corpora import thumb_url
+
+        under = tag("img", src=thumb_url(scene.content, int(one.who)), alt=cut(scene.caption(int(one.who)), 60))
+    return tag("td", tag("span", under, over, cls="as-pic"), tag("em", f"{peak:.3g}"))
+
+
+def _sources(atlas: Atlas, looked: Sequence[Looked]) -> Html:
+    held = sum(one.seen is not None and one.seen.source == "atlas" for one in looked)
+    live = sum(one.seen is not None and one.seen.source == "live" for one in looked)
+    model = str(atlas.meta["backbone"].get("name", ""))
+    parts = []
+    if live:
+        parts.append(
+            f"{live} of {held + live} pictures are not among the {len(atlas.sampled_items)} whose codes the atlas holds: they "
+            f"were encoded now by {model} and the atlas's SAE."
+        )
+    if held:
+        parts.append(f"{held} come from the codes the atlas holds.")
+    parts.append(
+        "Concepts are ordered by how strongly both pictures show them (the smaller share of the atom's largest activation "
+        f"anywhere) times how rare they are among the atlas's items. Compared: the first {COMPARED} of the final order. The "
+        "number below a picture is the atom's peak there; full colour is the largest peak of the row. These are concepts of "
+        f"{atlas.title}, not of the model that read the candidates."
+    )
+    return tag("p", " ".join(parts), cls="as-caption as-below")

@@ -1,0 +1,330 @@
+"""The query bar of the Retrieval page: words, picture, examples and settings, and how they become a request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import corpora, ui
+from app.pages.retrieval_scene import cut
+from app.retrieval import examples, models
+from app.retrieval.request import MOST, PRESETS, VIEWS, Request, write
+from app.retrieval.session import Session
+from app.retrieval.uploads import check
+from app.ui import Html, tag
+from engine.errors import InputError
+from engine.retrieval.events import MODES
+
+OFFERED = 15
+
+_MODES = {
+    "": "The model's own default",
+    "log-odds": "Log-odds of True against False",
+    "true-false": "P(True), cut to two decimals (paper)",
+    "generated": "A score the model writes",
+    "expected": "Expected rating, 0 to 9",
+    "likelihood": "Likelihood of the caption",
+    "listwise": "List-wise choice",
+}
+_SPLITS = {"": "Whole corpus", "train": "Training split", "validation": "Validation split", "test": "Test split"}
+
+
+def draw(session: Session) -> Request:
+    """Draw the bar; returns what the controls say now."""
+    if (
+        "retrieval_k" not in st.session_state
+    ):  # first visit, or back from another page: Streamlit forgets hidden widgets
+        fill(session.draft)
+    entry = corpora.entry(session.draft.corpus)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="retrieval_bar"):
+        with (
+            st.form("retrieval_form", border=False),
+            st.container(horizontal=True, vertical_alignment="bottom", gap="small"),
+        ):
+            st.text_input(
+                "Query",
+                key="retrieval_text",
+                placeholder="Describe what you look for",
+                label_visibility="collapsed",
+                width="stretch",
+            )
+            st.form_submit_button(
+                "Search", type="primary", icon=":material/search:", key="retrieval_search", on_click=_submit
+            )
+        with st.popover("Picture", icon=":material/add_photo_alternate:", key="retrieval_picture_popover"):
+            _picture(session, entry)
+        with st.popover("Settings", icon=":material/tune:", key="retrieval_settings_popover"):
+            _settings(entry)
+    request = collect(session)
+    if session.fault:
+        st.warning(ui.plain(session.fault), icon=":material/info:")
+    ui.live(_below(session, entry, request), key="retrieval_below", on_event=on_event)
+    return request
+
+
+def fill(request: Request) -> None:
+    """Set every control to what a request says."""
+    state = st.session_state
+    state["retrieval_text"] = request.text
+    state["retrieval_corpus"] = request.corpus
+    state["retrieval_split"] = request.split
+    state["retrieval_k"] = request.k
+    state["retrieval_mode"] = request.mode
+    state["retrieval_enhance"] = request.enhance
+    state["retrieval_view"] = request.view
+    state["retrieval_tie"] = request.tie == "on"
+    for name in ("skip", "stop"):
+        margin = getattr(request, name)
+        state[f"retrieval_{name}_on"] = margin is not None
+        state[f"retrieval_{name}"] = margin if margin is not None else {"skip": 0.05, "stop": 2.0}[name]
+
+
+def collect(session: Session) -> Request:
+    """What the controls say; the picture is not a control and comes from the draft."""
+    state = st.session_state
+    margins: dict[str, Any] = {
+        name: float(state[f"retrieval_{name}"]) if state.get(f"retrieval_{name}_on") else None
+        for name in ("skip", "stop")
+    }
+    session.draft = replace(
+        session.draft,
+        text=str(state.get("retrieval_text") or ""),
+        corpus=state.get("retrieval_corpus") or corpora.DEMO,
+        split=state.get("retrieval_split") or "",
+        k=int(state.get("retrieval_k") or 5),
+        mode=state.get("retrieval_mode") or "",
+        enhance=state.get("retrieval_enhance") or "off",
+        view=state.get("retrieval_view") or "auto",
+        tie="on" if state.get("retrieval_tie", True) else "off",
+        **margins,
+    )
+    return session.draft
+
+
+def start(session: Session, request: Request) -> None:
+    """Search, and write the search into the address."""
+    session.draft = request
+    if session.search(request):
+        session.address = {name: value for name, value in write(request).items() if value is not None}
+        session.step = "fine"
+        from app.pages.retrieval import show_address
+
+        show_address(session)
+
+
+def _submit() -> None:
+    session = st.session_state["retrieval"]
+    start(session, collect(session))
+
+
+def on_event(event: ui.Event) -> None:
+    """What a click on an example, a picture or a button of the bar does."""
+    session: Session = st.session_state["retrieval"]
+    if event.on == "example":
+        entry = corpora.entry(session.draft.corpus)
+        shown = examples.examples(entry) if entry is not None else []
+        if event.value.isdigit() and int(event.value) < len(shown):
+            example = shown[int(event.value)]
+            request = replace(collect(session), text=example.text, item=example.item, upload="")
+            fill(request)
+            start(session, request)
+    elif event.on == "picture":
+        request = replace(collect(session), item=event.value, upload="")
+        start(session, request)
+    elif event.on == "no-picture":
+        session.draft = replace(session.draft, item="", upload="")
+    elif event.on == "shuffle":
+        session.offered += 1
+
+
+def _below(session: Session, entry: corpora.Entry | None, request: Request) -> Html:
+    """The query's picture, and the examples."""
+    parts: list[Html] = []
+    src = picture_source(session, entry, request)
+    if src:
+        upload = session.uploads.get(request.upload)
+        name = upload.name if upload is not None else request.item.rsplit("/", 1)[-1]
+        size = f"{upload.size[0]} × {upload.size[1]} pixels, uploaded" if upload is not None else "from the corpus"
+        if entry is not None and entry.corpus is not None and upload is None:
+            row = models.item_row(entry, request.item)
+            name = str(entry.corpus.items["caption"].iat[row] or name) if row is not None else name
+        parts.append(
+            tag(
+                "div",
+                tag("span", tag("img", src=src, alt="Picture of the query"), cls="as-pic"),
+                tag("span", tag("b", cut(name, 60)), tag("em", size)),
+                tag(
+                    "button",
+                    "×",
+                    data_on="no-picture",
+                    aria_label="Leave the picture out",
+                    title="Leave the picture out",
+                ),
+                cls="as-query-picture",
+            )
+        )
+    shown = examples.examples(entry) if entry is not None else []
+    cards = []
+    for place, example in enumerate(shown):
+        row = models.item_row(entry, example.item) if example.item and entry is not None else None
+        caption = str(entry.corpus.items["caption"].iat[row]) if row is not None and entry and entry.corpus else ""
+        url = corpora.thumb_url(entry.content, row) if row is not None and entry is not None else ""
+        picture = tag("img", src=url, alt="" if example.text else caption) if url else None
+        words = tag("span", example.text) if example.text else None
+        cards.append(tag("button", picture, words, data_on="example", data_value=place, data_tip=caption or None))
+    if cards:
+        parts.append(tag("div", tag("span", "Try"), cards, cls="as-examples"))
+    return tag("div", parts, cls="as-below-bar")
+
+
+def picture_source(session: Session, entry: corpora.Entry | None, request: Request) -> str:
+    """Address of the picture a request asks with, "" if it has none."""
+    upload = session.uploads.get(request.upload)
+    if upload is not None:
+        return upload.uri
+    if request.item and entry is not None:
+        row = models.item_row(entry, request.item)
+        return corpora.thumb_url(entry.content, row) if row is not None else ""
+    return ""
+
+
+def _picture(session: Session, entry: corpora.Entry | None) -> None:
+    """Upload a picture or take one of the corpus."""
+    # A key of its own after every upload: the widget lets go of the file's bytes.
+    key = f"retrieval_upload_{session.uploaded}"
+    st.file_uploader(
+        "Upload a picture",
+        key=key,
+        on_change=_upload,
+        args=(key,),
+        help="It is checked by decoding it, scaled to at most 1,024 pixels a side, kept in this session's memory only and "
+        "never written to disk.",
+    )
+    if entry is None or entry.corpus is None:
+        return
+    words = st.text_input(
+        "or take one of the corpus", key="retrieval_pick_q", type="search", placeholder="Find by caption or label"
+    )
+    rows = offered(entry, str(words or ""), session.offered)
+    more = tag("button", "Others", data_on="shuffle", cls="as-more") if len(rows) == OFFERED and not words else None
+    ui.live(tag("div", picks(entry, rows), more), key="retrieval_picks", on_event=on_event)
+
+
+def picks(entry: corpora.Entry, rows: list[int], wide: bool = False) -> Html:
+    """Pictures of the corpus as buttons; a click asks with that picture."""
+    assert entry.corpus is not None  # the caller has looked
+    items = entry.corpus.items
+    names = [str(items["caption"].iat[row] or items["id"].iat[row]) for row in rows]
+    shown = [
+        tag(
+            "button",
+            tag("img", src=corpora.thumb_url(entry.content, row), alt=cut(name, 80), loading="lazy"),
+            data_on="picture",
+            data_value=items["id"].iat[row],
+            data_tip=cut(name, 120),
+        )
+        for row, name in zip(rows, names, strict=True)
+    ]
+    none = tag("p", "Nothing matches.", cls="as-caption") if not shown else None
+    return tag("div", shown, none, cls="as-picks as-wide" if wide else "as-picks")
+
+
+def offered(entry: corpora.Entry, words: str, turn: int, most: int = OFFERED) -> list[int]:
+    """Rows of pictures to offer as a query: those that match the words, else a sample that ``turn`` shuffles."""
+    assert entry.corpus is not None  # the caller has looked
+    items = entry.corpus.items
+    wanted = (items["kind"] == "image").to_numpy()
+    if words.strip():
+        for word in words.lower().split()[:8]:
+            text = items["caption"].str.lower() + " " + items["label"].str.lower() + " " + items["id"].str.lower()
+            wanted = wanted & text.str.contains(word, regex=False).to_numpy()
+        return [int(row) for row in wanted.nonzero()[0][:most]]
+    split = models.gallery(entry, "")
+    if split:
+        wanted = wanted & (items["split"] == split).to_numpy()
+    rows = wanted.nonzero()[0]
+    chosen = np.random.default_rng(turn).permutation(len(rows))[:most]
+    return [int(row) for row in rows[chosen]]
+
+
+def _upload(key: str) -> None:
+    session: Session = st.session_state["retrieval"]
+    file = st.session_state.get(key)
+    if file is None:
+        return
+    session.uploaded += 1
+    try:
+        upload = check(file.getvalue(), file.name)
+    except InputError as error:
+        session.fault = str(error)
+        return
+    session.keep(upload)
+    start(session, replace(collect(session), item="", upload=upload.digest))
+
+
+def _settings(entry: corpora.Entry | None) -> None:
+    known = corpora.paths()
+    st.selectbox(
+        "Corpus",
+        list(known),
+        key="retrieval_corpus",
+        format_func=lambda key: "Demo corpus" if key == corpora.DEMO else known[key].name,
+        help="More corpora: atomscope serve --corpus DIR",
+        on_change=_other_corpus,
+    )
+    if entry is not None and entry.corpus is not None:
+        there = [split for split in entry.corpus.splits if split]
+        if there:
+            default = models.gallery(entry, "")
+            options = ["", *(["all"] if default else []), *(split for split in there if split != default)]
+            st.selectbox(
+                "Searched part",
+                options,
+                key="retrieval_split",
+                format_func=lambda split: _split_label(entry, split),
+                help="The demo model was trained on the training split; the test split is what it has never seen.",
+            )
+    st.slider("Pool size", 1, MOST, key="retrieval_k", help="Candidates the coarse stage hands to the model.")
+    st.selectbox("Score mode", ["", *MODES], key="retrieval_mode", format_func=_MODES.__getitem__)
+    st.segmented_control(
+        "Visual enhancement",
+        list(PRESETS),
+        key="retrieval_enhance",
+        format_func=lambda name: {"off": "Off", "paper": "Paper", "published-code": "Published code"}[name],
+        required=True,
+        help="Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so "
+        "that both readings can be shown.",
+    )
+    st.segmented_control(
+        "What the model reads of a candidate",
+        list(VIEWS),
+        key="retrieval_view",
+        format_func=VIEWS.__getitem__,
+        required=True,
+        help="Automatic: what the query is not. Pictures for a text, captions for a picture.",
+    )
+    st.toggle("Ties go to the lowest entropy (paper rule)", key="retrieval_tie")
+    for name, label, text, step in (
+        ("skip", "Skip reading when the coarse lead is decisive", "Cosine lead of the first over the second", 0.01),
+        ("stop", "Stop reading when the best score leads", "Lead of the best fine score over the second", 0.5),
+    ):
+        if st.toggle(label, key=f"retrieval_{name}_on"):
+            st.number_input(text, 0.001, 100.0, step=step, key=f"retrieval_{name}")
+    st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
+
+
+def _split_label(entry: corpora.Entry, split: str) -> str:
+    assert entry.corpus is not None  # the caller has looked
+    real = models.gallery(entry, split)
+    count = entry.corpus.splits.get(real, len(entry.corpus)) if real else len(entry.corpus)
+    return f"{_SPLITS.get(real, real)} ({count:,} items)"
+
+
+def _other_corpus() -> None:
+    """Another corpus has other items and splits: the picture and the part of the one before mean nothing in it."""
+    session: Session = st.session_state["retrieval"]
+    session.draft = replace(session.draft, corpus=st.session_state["retrieval_corpus"], item="", split="")
+    st.session_state["retrieval_split"] = ""
