@@ -183,7 +183,8 @@ def open_collection(
     folder = cache_dir() / "retrieval" / key
     if (shipped := _shipped(corpus, embedder)) is not None:
         return Collection(corpus, embedder, folder, shipped, backend)
-    stated, parts, faults = _stated(corpus), {}, list[str]()
+    stated, faults = _stated(corpus), list[str]()
+    parts: dict[str, tuple[Vectors, NDArray[np.bool_]]] = {}
     for name in ("image", "text"):
         rows = np.flatnonzero(stated[name]).astype(np.int64)
         if name in embedder.modalities and len(rows):

@@ -82,8 +82,7 @@ def make_pool(collection: Collection, query: Query, options: SearchOptions) -> P
 
 def _rank_of(answer: int | None, rows: np.ndarray, scores: np.ndarray) -> int | None:
     """Rank, from 1, of one item among all scores; ties go by row."""
-    place = np.flatnonzero(rows == answer) if answer is not None else []
-    if not len(place):
+    if answer is None or not len(place := np.flatnonzero(rows == answer)):
         return None
     own = scores[place[0]]
     return int((scores > own).sum() + (scores[: place[0]] == own).sum()) + 1

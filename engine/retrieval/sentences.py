@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +27,10 @@ class SentenceEncoder:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = quicken(AutoModel.from_pretrained(folder, dtype=torch.float32)).eval().to(device)
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        self._model: Any = quicken(model).eval().to(device)
         self._device = device
-        self.width = int(self._model.config.hidden_size)
+        self.width = int(model.config.hidden_size)
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:

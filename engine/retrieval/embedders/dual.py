@@ -57,7 +57,7 @@ class DualEncoder:
                 f"{source.name} does not fill its architecture: {len(report['missing_keys'])} parameters are missing "
                 f"({min(report['missing_keys'])}), and embeddings of random weights would mean nothing."
             )
-        self._model = quicken(model.eval().requires_grad_(False)).to(self._device)
+        self._model: Any = quicken(model.eval().requires_grad_(False)).to(self._device)
         # SigLIP reads texts padded to its full length: its embedding is that of the last place, padding included.
         self._padding: bool | str = "max_length" if config.model_type.startswith("siglip") else True
         self._longest = min(int(self._tokenizer.model_max_length), int(text.max_position_embeddings))

@@ -38,7 +38,7 @@ def load_embedder(name: str, device: str = "auto", progress: Progress | None = N
 
         return DemoEmbedder(device, progress)
     if name in REGISTRY and REGISTRY[name].role == "text tower":
-        from engine.retrieval.embedders.sentence import SentencesOnly
+        from engine.retrieval.embedders.one_sided import SentencesOnly
 
         return SentencesOnly(name, device, progress)
 
@@ -58,7 +58,7 @@ def load_embedder(name: str, device: str = "auto", progress: Progress | None = N
             "or SigLIP model, a sentence-transformers model, or demo."
         )
 
-    from engine.retrieval.embedders.image_only import ImageOnly
+    from engine.retrieval.embedders.one_sided import ImageOnly
 
     return ImageOnly(name, device, progress)
 

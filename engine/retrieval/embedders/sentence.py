@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -11,15 +12,11 @@ import numpy as np
 from PIL import Image
 from transformers.utils.hub import cached_file
 
-from engine.backbones import embedded
 from engine.backbones.checkpoints import Source, explained, quiet
 from engine.backbones.loading import pick_device
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
-from engine.progress import Progress
 from engine.retrieval.embedders.base import Vectors, memory_explained, no_side, unit
-from engine.retrieval.embedders.demo import revision
-from engine.retrieval.sentences import SentenceEncoder
 
 _LAYOUT = "modules.json"
 
@@ -90,33 +87,6 @@ class SentenceTransformerEmbedder:
         return unit(np.asarray(found, np.float32).reshape(len(items), -1))
 
 
-class SentencesOnly:
-    """The embedded sentence encoder by itself: text queries over captions."""
-
-    modalities = frozenset(("text",))
-
-    def __init__(self, name: str, device: str = "auto", progress: Progress | None = None) -> None:
-        with quiet():
-            self._encoder = SentenceEncoder(embedded.fetch(name, progress), str(pick_device(device)))
-        self.width = self._encoder.width
-        entry = embedded.entry(name)
-        self.identity: dict[str, Any] = {
-            "name": name,
-            "revision": revision(name),
-            "architecture": entry.architecture,
-            "preprocessing": {"text_tokens": 256},
-            "note": entry.note,
-        }
-
-    def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit rows, float32 [N, width]."""
-        return self._encoder.embed(list(texts))
-
-    def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Raises ``InputError``: there is no image side."""
-        raise no_side(self.identity["name"], "image")
-
-
 def _sees(model: Any) -> bool:
     """Whether a SentenceTransformer takes images: newer ones say so, older ones hold a CLIP module."""
     stated = getattr(model, "modalities", None)
@@ -126,11 +96,12 @@ def _sees(model: Any) -> bool:
 
 
 def _revision(source: Source) -> str:
-    """A hash of every weight file of a folder (its modules lie in sub-folders), or the hub's commit."""
+    """A hash over every weight and config file of a folder (its modules lie in sub-folders), or the hub's commit."""
     root = Path(source.location)
     if root.is_dir():
         files = sorted(path for path in root.rglob("*") if path.suffix in (".safetensors", ".bin", ".json"))
-        return "sha256:" + ",".join(sha256(path)[:16] for path in files)
+        listed = "".join(f"{path.relative_to(root)}\0{sha256(path)}\n" for path in files)
+        return f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}"
     config = cached_file(source.location, _LAYOUT, local_files_only=source.offline)
     if config is None:
         raise InputError(f"{source.name} has no {_LAYOUT}.")
