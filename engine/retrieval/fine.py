@@ -16,15 +16,17 @@ from typing import Any
 import torch
 from PIL import Image
 
-from engine.errors import AtomscopeError
+from engine.errors import AtomscopeError, InputError
 from engine.retrieval.byte_cache import ByteCache
+from engine.retrieval.enhancement import LayerLens, fault
 from engine.retrieval.events import CandidateFailed, CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.mllm import Mllm
 from engine.retrieval.modes import SCORES, Task
 from engine.retrieval.pictures import Picture
 from engine.retrieval.prompts import Side, Statement, state
 from engine.retrieval.query import Query, SearchOptions
-from engine.retrieval.reader import Lens, Reader
+from engine.retrieval.reader import Reader
+from engine.retrieval.rehearsal import rehearse
 
 CACHE_BYTES = 2**30
 _PICTURES = 0.25
@@ -70,6 +72,8 @@ class FineScorer:
         The model's: name, revision, architecture, note, dtype, device.
     default_mode : str
         Used when a search names no mode.
+    limits : list of str
+        What of the caches this architecture does not allow, a sentence each.
     enhancement_fault : str
         Why visual enhancement cannot be had with this model, in one sentence; "" when it can.
     """
@@ -78,11 +82,12 @@ class FineScorer:
         self.mllm = mllm
         self.identity: dict[str, Any] = mllm.identity
         self.default_mode: Mode = mllm.default_mode
-        self.enhancement_fault = ""
+        self.enhancement_fault = fault(mllm)
         pictures = int(cache_bytes * _PICTURES)
         self._reader = Reader(mllm, pictures, cache_bytes - pictures)
         self._records: ByteCache[tuple[FineRecord, FineRecord | None]] = ByteCache(_RECORDS)
         self._lock = threading.Lock()
+        self.limits = rehearse(self._reader)
 
     def score(
         self,
@@ -102,6 +107,10 @@ class FineScorer:
             If the options ask for what this model cannot do.
         """
         mode: Mode = options.mode or self.default_mode
+        if options.enhancement is not None and self.enhancement_fault:
+            raise InputError(self.enhancement_fault)
+        if options.enhancement is not None:
+            LayerLens(self.mllm, options.enhancement)  # values that make no sense are said at once
         search = _Search(query, mode, options, _digest(query.image))
         for batch in [candidates] if mode == "listwise" else _batches(candidates, max(1, options.batch)):
             if cancelled():
@@ -145,7 +154,7 @@ class FineScorer:
         start = time.perf_counter()
         tasks = [task for _, task in fresh]
         try:
-            records = SCORES[search.mode](self._reader, tasks, None)
+            scored = self._scored(search, tasks)
         except Exception as error:
             if len(fresh) > 1 and search.mode != "listwise":
                 for one in fresh:
@@ -155,8 +164,21 @@ class FineScorer:
                 yield place, _failed(task.entry, search.mode, error, start)
             return
         share = (time.perf_counter() - start) * 1000 / len(fresh)
-        for (place, _), record in zip(fresh, records, strict=True):
-            yield place, CandidateScored(replace(record, milliseconds=share))
+        for (place, _), (record, plain) in zip(fresh, scored, strict=True):
+            both = replace(plain, milliseconds=share) if plain else None
+            yield place, CandidateScored(replace(record, milliseconds=share), both)
+
+    def _scored(self, search: _Search, tasks: Sequence[Task]) -> list[tuple[FineRecord, FineRecord | None]]:
+        """The record of every task and, where enhancement was asked for, the one without it."""
+        score, options = SCORES[search.mode], search.options
+        if options.enhancement is None:
+            lens = LayerLens(self.mllm) if options.trace and not self.enhancement_fault else None
+            return [(record, None) for record in score(self._reader, tasks, lens)]
+        acting = LayerLens(self.mllm, options.enhancement)
+        records = score(self._reader, tasks, acting)
+        if not acting.acted:  # not a bit was changed, so the plain reading would be the same
+            return [(record, record) for record in records]
+        return list(zip(records, score(self._reader, tasks, LayerLens(self.mllm)), strict=True))
 
     def _task(self, search: _Search, view: CandidateView) -> Task:
         statement = search.statement(view)

@@ -8,9 +8,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.processing_utils import ProcessorMixin
 
 from engine.backbones import checkpoints
@@ -102,7 +111,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
             )
         if (Path(source.location) / "atomscope.json").is_file():
             note = read_json(Path(source.location) / "atomscope.json")
-        processor = _processor(source)
+        processor = _processor(source, config)
         model = _model(source, torch.float32 if target.type == "cpu" else torch.bfloat16).to(target)
     warnings = []
     if not getattr(processor, "chat_template", None) and not getattr(processor.tokenizer, "chat_template", None):
@@ -156,9 +165,13 @@ def _demo_folder(progress: Progress) -> str:
     return str(demo_mllm_folder(progress))
 
 
-def _processor(source: checkpoints.Source) -> ProcessorMixin:
+def _processor(source: checkpoints.Source, config: PretrainedConfig) -> ProcessorMixin:
     try:
-        processor = AutoProcessor.from_pretrained(source.location, backend="pil", local_files_only=source.offline)
+        known: type[ProcessorMixin] | None = _processor_class(source, config)
+        if known is not None and "video_processor" in known.get_attributes():
+            processor = _without_videos(known, source)
+        else:
+            processor = AutoProcessor.from_pretrained(source.location, backend="pil", local_files_only=source.offline)
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise InputError(
             f"{source.name} has no processor that can be loaded ({_first_line(error)}): its folder needs the tokenizer and "
@@ -169,6 +182,33 @@ def _processor(source: checkpoints.Source) -> ProcessorMixin:
             f"{source.name} has no processor for pictures and text together: its folder needs the processor and "
             "tokenizer files beside the weights."
         )
+    return processor
+
+
+def _processor_class(source: checkpoints.Source, config: PretrainedConfig) -> type[ProcessorMixin] | None:
+    """The class the checkpoint names for its processor, or its architecture's."""
+    stored, _ = ProcessorMixin.get_processor_dict(source.location, local_files_only=source.offline)
+    name = stored.get("processor_class") or PROCESSOR_MAPPING_NAMES.get(config.model_type)
+    return getattr(transformers, name, None) if isinstance(name, str) else None
+
+
+def _without_videos(known: type[ProcessorMixin], source: checkpoints.Source) -> ProcessorMixin:
+    """A processor that reads pictures and text only: its video half needs torchvision, and nothing here is a video."""
+
+    def check(self: ProcessorMixin, name: str, argument: Any) -> Any:
+        return type(None) if name == "video_processor" else known.check_argument_for_proper_class(self, name, argument)
+
+    parts = {
+        "image_processor": lambda: AutoImageProcessor.from_pretrained(
+            source.location, backend="pil", local_files_only=source.offline
+        ),
+        "tokenizer": lambda: AutoTokenizer.from_pretrained(source.location, local_files_only=source.offline),
+        "video_processor": lambda: None,
+    }
+    stored, _ = known.get_processor_dict(source.location, local_files_only=source.offline)
+    still: Any = type(known.__name__, (known,), {"check_argument_for_proper_class": check})
+    args = [parts[name]() for name in known.get_attributes()]
+    processor: ProcessorMixin = still.from_args_and_dict(args, stored)
     return processor
 
 

@@ -30,6 +30,22 @@ _STEMS = 4096
 
 
 @dataclass
+class Sight:
+    """What a lens saw in one prompt.
+
+    Attributes
+    ----------
+    entropy : list of float
+        After each layer, 0 to 1.
+    fired : int or None
+        The first layer after which visual enhancement acted.
+    """
+
+    entropy: list[float] = field(default_factory=list)
+    fired: int | None = None
+
+
+@dataclass
 class Prompt:
     """One prompt as the model reads it.
 
@@ -45,6 +61,8 @@ class Prompt:
         The tokens it shares with other prompts about the same pictures; [] to read it whole.
     reused : str
         What the last reading took from a cache: "", "image" or "prefix".
+    sight : Sight
+        What a lens saw in the last reading; empty without one.
     """
 
     text: str
@@ -52,13 +70,14 @@ class Prompt:
     pictures: list[Picture] = field(default_factory=list)
     stem: list[int] = field(default_factory=list)
     reused: str = ""
+    sight: Sight = field(default_factory=Sight)
 
 
 class Lens(Protocol):
     """What looks into the layers while prompts are read, and may act there (visual enhancement)."""
 
-    def watching(self, ids: Tensor, mask: Tensor) -> AbstractContextManager[None]:
-        """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]."""
+    def watching(self, ids: Tensor, mask: Tensor) -> AbstractContextManager[list[Sight]]:
+        """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]; one ``Sight`` a row."""
 
 
 class Reader:
@@ -204,7 +223,7 @@ class Reader:
         ids, mask = self._padded([prompt.ids for prompt in prompts])
         inputs = self.shelf.inputs(pictures)
         positions = self._positions(ids, mask, inputs)
-        with lens.watching(ids, mask) if lens else nullcontext():
+        with lens.watching(ids, mask) if lens else nullcontext([Sight() for _ in prompts]) as sights:
             output = self.mllm.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -214,6 +233,8 @@ class Reader:
                 logits_to_keep=keep,
                 use_cache=False,
             )
+        for prompt, sight in zip(prompts, sights, strict=True):
+            prompt.sight = sight
         return _kept(output.logits, keep)
 
     def _by_prefix(self, prompts: Sequence[Prompt], keep: int) -> Tensor:
