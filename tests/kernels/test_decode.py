@@ -55,6 +55,16 @@ def test_both_routes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(gather_sum(codes.crow, codes.col, codes.val, table), gathered, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("density", "dense"), [(0.02, False), (0.15, False), (0.3, True), (1.0, True)])
+def test_the_route_follows_the_non_zeros(density: float, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[bool] = []
+    whole = kernels.decode._dense_gather_sum
+    monkeypatch.setattr(kernels.decode, "_dense_gather_sum", lambda *given: taken.append(True) or whole(*given))
+    codes = random_codes(100, 200, density)
+    gather_sum(codes.crow, codes.col, codes.val, torch.randn(200, 5))
+    assert bool(taken) == dense
+
+
 def test_compiled_and_plain_pieces_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, left, table = random_codes(90, 70, 0.2), torch.randn(90, 13), torch.randn(70, 13)
     dots, by_atom = gather_dots(codes, left, table), transposed(codes)

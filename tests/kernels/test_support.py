@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 import kernels
-from kernels import Support, sparsemax_support
+from kernels import Support, dispatch, numba_rows, sparsemax_support, torch_rows
 from kernels.dispatch import Backend, choose_backend
 
 BACKENDS: list[Backend] = ["reference", "torch", "numba"]
@@ -44,6 +44,28 @@ def test_any_rows(rows: np.ndarray, assert_is_support: Callable[[Support, Tensor
     scores = torch.from_numpy(rows)
     for backend in BACKENDS:
         assert_is_support(sparsemax_support(scores, backend), scores)
+
+
+@settings(max_examples=20)
+@given(rows=ROWS, groups=st.integers(1, 400))
+def test_the_candidates_hold_the_support(rows: np.ndarray, groups: int) -> None:
+    """The threshold of any grouping's maxima, and of all of them at once, never exceeds that of the row."""
+    rows[:, 0] = np.where(np.isfinite(rows[:, 0]), rows[:, 0], 0)
+    groups = min(groups, rows.shape[1])
+    want = sparsemax_support(torch.from_numpy(rows), "reference")
+    by_torch = torch_rows.group_maxima(torch.from_numpy(rows), groups)
+    maxima = np.empty(groups, np.float32)
+    for i, row in enumerate(rows):
+        winners = want.col[int(want.crow[i]) : int(want.crow[i + 1])].tolist()
+        numba_rows._group_maxima(row, maxima)
+        assert maxima.tolist() == by_torch[i].tolist()
+        top, bound = numba_rows._bound(maxima)
+        col, value = np.empty(len(row), np.int32), np.empty(len(row), np.float32)
+        guess = numba_rows._below(np.float64(top) + np.float64(bound) - 1e-6)
+        found = numba_rows._gather_above(row, guess, col, value)
+        assert set(winners) <= set(col[:found].tolist())
+        shifted = by_torch[i : i + 1].double() - float(top)
+        assert bool((torch.from_numpy(row[winners]).double() - float(top) > torch_rows._bound(shifted)).all())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -130,7 +152,7 @@ def test_what_is_no_score_matrix_is_refused(scores: Tensor, sentence: str) -> No
         sparsemax_support(scores)
 
 
-def test_backends_that_cannot_run_say_so() -> None:
+def test_backends_that_cannot_run_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     with pytest.raises(ValueError, match="There is no backend 'cuda'"):
         sparsemax_support(torch.zeros(1, 1), "cuda")  # type: ignore[arg-type]
@@ -138,8 +160,28 @@ def test_backends_that_cannot_run_say_so() -> None:
         sparsemax_support(torch.zeros(1, 1, dtype=torch.float64), "numba")
     with pytest.raises(ValueError, match="runs on the CPU"):
         choose_backend("numba", torch.device("cuda"), torch.float32)
-    assert choose_backend("auto", cpu, torch.float64) == "reference"
-    assert choose_backend("auto", cpu, torch.float32) == "numba"
+    with pytest.raises(ValueError, match="needs the package numba, which is not installed"):
+        monkeypatch.setattr(dispatch, "installed", lambda package: False)
+        choose_backend("numba", cpu, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "packages", "chosen"),
+    [
+        ("cpu", torch.float32, {"numba", "triton"}, "numba"),
+        ("cpu", torch.bfloat16, {"numba"}, "numba"),
+        ("cpu", torch.float32, {"triton"}, "torch"),
+        ("cuda", torch.float32, {"numba", "triton"}, "triton"),
+        ("cuda", torch.float16, {"numba"}, "torch"),
+        ("cpu", torch.float64, {"numba", "triton"}, "reference"),
+        ("cuda", torch.float64, {"numba", "triton"}, "reference"),
+    ],
+)
+def test_auto_takes_the_quickest_that_is_there(
+    device: str, dtype: torch.dtype, packages: set[str], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "installed", lambda package: package in packages)
+    assert choose_backend("auto", torch.device(device), dtype) == chosen
 
 
 def test_the_public_face_is_complete() -> None:

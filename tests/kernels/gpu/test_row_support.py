@@ -38,8 +38,10 @@ def test_the_fallback_gives_what_the_quick_path_gives(device: torch.device, monk
     scores = (torch.randn(6, 3000, generator=torch.Generator().manual_seed(2)) * 0.1).to(device)
     quick = sparsemax_support(scores, "triton")
     assert int(quick.crow.diff().max()) < row_support.CAP
+    assert quick.fallback_rows == 0
     monkeypatch.setattr(driver, "CAP", 4)  # no row fits any more
     slow = sparsemax_support(scores, "triton")
+    assert slow.fallback_rows == 6
     for name in ("crow", "col", "z", "p", "tau"):
         torch.testing.assert_close(getattr(quick, name), getattr(slow, name), atol=1e-7, rtol=1e-6)
 
