@@ -72,3 +72,31 @@ def atlas(
 
     build_demo_atlas(out, TerminalProgress())
     next_step(f"atomscope evaluate {out}")
+
+
+@build.command("retrieval")
+def retrieval(
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder to write; default: the one that ships.")
+    ] = None,
+) -> None:
+    """Train the text adapter of the coarse stage and embed the demo corpus with it (some minutes on two cores)."""
+    from engine.cli.console import TerminalProgress, err, next_step
+    from engine.demo.retrieval import build_retrieval
+    from engine.retrieval.embedders.demo import FOLDER
+
+    document = build_retrieval(TerminalProgress(), out or FOLDER)
+    for direction, recalls in document["recall"]["test"].items():
+        figures = ", ".join(f"{name} {100 * value:.1f}" for name, value in recalls.items())
+        err.print(f"{direction}, test split: {figures}", markup=False)
+    next_step("atomscope search --text 'a red apple' --mllm none")
+
+
+@build.command("mllm")
+def mllm() -> None:
+    """Train the demo's multimodal model on the demo corpus; a stopped run goes on (hours on two cores, minutes on a GPU)."""
+    from engine.cli.console import TerminalProgress, next_step
+    from engine.demo.mllm.build import build_demo_mllm
+
+    build_demo_mllm(TerminalProgress())
+    next_step("atomscope search --text 'a red apple'")

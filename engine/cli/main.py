@@ -17,6 +17,8 @@ COMMANDS = {
     "train": ("engine.cli.train", "Train a sparse autoencoder on stored activations."),
     "atlas": ("engine.cli.atlas", "Build a concept atlas from a trained SAE and stored activations."),
     "evaluate": ("engine.cli.evaluate", "Measure an atlas on held-out data."),
+    "search": ("engine.cli.search", "Search a collection: a coarse pool, then a model that reads it."),
+    "benchmark-retrieval": ("engine.cli.benchmark_retrieval", "Measure the search: recall of coarse, fine, enhanced."),
     "validate": ("engine.cli.validate", "Check every file of an atlas."),
     "demo": ("engine.cli.demo", "Fetch the demo weights; rebuild the demo from its sources."),
 }
@@ -69,7 +71,7 @@ def _say(error: Exception, status: int) -> int:
 def _overview() -> None:
     out.print("usage: atomscope COMMAND [OPTIONS]\n\nSee what a model's activations are made of.\n", markup=False)
     for name, (_, line) in COMMANDS.items():
-        out.print(f"  {name:<10} {line}", markup=False)
+        out.print(f"  {name:<20} {line}", markup=False)
     out.print("\natomscope COMMAND --help explains a command.", markup=False)
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import webbrowser
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,18 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @app.command(help="Open the dashboard in the browser. Without --atlas it shows the demo atlas.")
 def serve(
     atlas: Annotated[list[Path] | None, typer.Option(help="An atlas folder; repeat for several.")] = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A folder of images, with or without captions, to search beside the demo's; repeat for several."
+        ),
+    ] = None,
+    mllm: Annotated[
+        str,
+        typer.Option(
+            help='The multimodal model that reads candidates on the Retrieval page: hub id, folder, or "demo".'
+        ),
+    ] = "demo",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
     host: Annotated[
         str, typer.Option(help="Address to listen on. The default answers this machine only.")
@@ -37,14 +50,19 @@ def serve(
     folders = [path.expanduser().resolve() for path in atlas or [DEMO_ATLAS]]
     if atlas:  # a missing demo is explained on the page, with the command that builds it
         check_atlases(folders)
+    corpora = [path.expanduser().resolve() for path in corpus or []]
+    check_corpora(corpora)
+    model = check_mllm(mllm)
     check_port(host, port)
     url = f"http://{'localhost' if host in LOOPBACK else host}:{port}"
     err.print(f"Atomscope is at {url}   (Ctrl+C stops it)", markup=False, soft_wrap=True)
     if host not in LOOPBACK:
-        err.print(f"warning: whoever reaches {host} can read these atlases; there is no log-in.", markup=False)
+        err.print(
+            f"warning: whoever reaches {host} can read these atlases and corpora; there is no log-in.", markup=False
+        )
     if browser:
         threading.Thread(target=_open_when_ready, args=(host, port, url), daemon=True).start()
-    run(folders, host, port)
+    run(folders, host, port, corpora, model)
 
 
 def check_atlases(folders: list[Path]) -> None:
@@ -61,6 +79,39 @@ def check_atlases(folders: list[Path]) -> None:
         if not folder.exists():
             raise InputError(f"{folder} does not exist. Build an atlas with `atomscope atlas`, or leave out --atlas.")
         Atlas.open(folder)
+
+
+def check_corpora(folders: list[Path]) -> None:
+    """Refuse folders that cannot be searched.
+
+    Raises
+    ------
+    InputError
+        For the first folder that is missing or holds nothing to search.
+    """
+    from engine.corpus import open_corpus
+
+    for folder in folders:
+        for warning in open_corpus(folder).warnings:
+            err.print(f"warning: {folder.name}: {warning}", markup=False, soft_wrap=True)
+
+
+def check_mllm(name: str) -> str:
+    """The model's name as the server should know it: a folder by its whole path. Weights are read when they are needed.
+
+    Raises
+    ------
+    InputError
+        If it is a folder that holds no checkpoint.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder} is no multimodal model: it has no config.json. Name a transformers folder or a hub id."
+        )
+    return str(folder.resolve())
 
 
 def check_port(host: str, port: int) -> None:
@@ -90,9 +141,11 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def run(folders: list[Path], host: str, port: int) -> None:
+def run(folders: list[Path], host: str, port: int, corpora: Sequence[Path] = (), mllm: str = "demo") -> None:
     """Serve until interrupted. Streamlit's settings live here, so that no file of the user's changes the dashboard."""
     os.environ["ATOMSCOPE_ATLASES"] = os.pathsep.join(map(str, folders))
+    os.environ["ATOMSCOPE_CORPORA"] = os.pathsep.join(map(str, corpora))
+    os.environ["ATOMSCOPE_MLLM"] = mllm
     try:
         dashboard = import_module("app.server").app
     except ImportError as error:

@@ -1,0 +1,114 @@
+"""The coarse half of a benchmark: vectors of both galleries, and the first candidates of every query."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.progress import Progress
+from engine.retrieval.collection import Collection, open_collection
+from engine.retrieval.embedders.base import Embedder, Vectors
+from engine.retrieval.evaluation.pairs import PairSet, spread
+from engine.retrieval.index import ExactIndex
+from engine.retrieval.vectors import embed_rows
+
+Direction = Literal["text-image", "image-text"]
+DIRECTIONS: tuple[Direction, ...] = ("text-image", "image-text")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One query with its candidates.
+
+    Attributes
+    ----------
+    query : int
+        A caption's number (text-image) or a picture's corpus row (image-text).
+    candidates, scores : list
+        The first candidates, best first (corpus rows, or caption numbers), and their cosines.
+    right : set of int
+        The candidates that answer it.
+    """
+
+    query: int
+    candidates: list[int]
+    scores: list[float]
+    right: set[int]
+
+    def rank(self, order: Sequence[int]) -> int | None:
+        """Rank, from 1, of the first right candidate in ``order``; None if there is none."""
+        return next((place for place, item in enumerate(order, 1) if item in self.right), None)
+
+
+@dataclass(frozen=True)
+class Galleries:
+    """Both galleries of a benchmark with their vectors.
+
+    Attributes
+    ----------
+    pairs : PairSet
+        Those whose picture can be read.
+    collection : Collection
+        The corpus of the pictures.
+    captions : float32 [C, d]
+        Unit vectors of the captions.
+    """
+
+    pairs: PairSet
+    collection: Collection
+    captions: Vectors
+
+    def ask(self, direction: Direction, queries: int | None, depth: int) -> list[Asked]:
+        """``queries`` queries, evenly spread over the gallery, each with its first ``depth`` candidates."""
+        pairs, images = self.pairs, self.collection.vectors("image")
+        if direction == "text-image":
+            chosen = np.asarray(spread(len(pairs.captions), queries))
+            found, scores = ExactIndex(images).search_many(self.captions[chosen], depth, pairs.pictures)
+            right = [pairs.right_pictures(int(caption)) for caption in chosen]
+        else:
+            chosen = pairs.pictures[np.asarray(spread(len(pairs.pictures), queries))]
+            found, scores = ExactIndex(self.captions).search_many(images[chosen], depth)
+            right = [pairs.right_captions(int(row)) for row in chosen]
+        return [
+            Asked(int(query), items.tolist(), cosines.tolist(), answers)
+            for query, items, cosines, answers in zip(chosen, found, scores, right, strict=True)
+        ]
+
+
+def open_galleries(pairs: PairSet, embedder: Embedder, progress: Progress) -> Galleries:
+    """Embed pictures and captions, or take what the cache or the project has; unreadable pictures are left out.
+
+    Raises
+    ------
+    InputError
+        If the embedder has one side only.
+    """
+    if embedder.modalities != {"text", "image"}:
+        raise InputError(
+            f"A benchmark asks with texts and with pictures, and the embedder {embedder.identity['name']} embeds "
+            f"{' and '.join(sorted(embedder.modalities))} only."
+        )
+    collection = open_collection(pairs.corpus, embedder, progress)
+    readable = collection.has("image")[pairs.owners]
+    if not readable.all():
+        captions = [caption for caption, kept in zip(pairs.captions, readable, strict=True) if kept]
+        pairs = PairSet(pairs.corpus, pairs.split, captions, pairs.owners[readable], pairs.own)
+    if pairs.own:
+        return Galleries(pairs, collection, np.asarray(collection.vectors("text")[pairs.owners]))
+    return Galleries(pairs, collection, _embedded(pairs.captions, embedder, collection, progress))
+
+
+def _embedded(captions: list[str], embedder: Embedder, collection: Collection, progress: Progress) -> Vectors:
+    name = f"captions-{hashlib.sha256(repr(captions).encode()).hexdigest()[:16]}"
+
+    def embed(rows: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.bool_]]:
+        return embedder.embed_texts([captions[row] for row in rows]), np.ones(len(rows), bool)
+
+    rows = np.arange(len(captions), dtype=np.int64)
+    return embed_rows(collection.folder, name, rows, len(captions), embedder.width, embed, progress)[0]

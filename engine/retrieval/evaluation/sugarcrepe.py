@@ -1,0 +1,128 @@
+"""SugarCrepe (Hsieh et al., 2023): a picture, its caption, and one that differs in an object, an attribute or a relation.
+
+Two options a picture; chance is one half. The order in which they are shown is drawn anew for every picture: a script that
+always shows the right one second measures a model's liking for the second place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import InputError
+from engine.files import read_json
+from engine.progress import Progress
+from engine.retrieval.collection import open_collection
+from engine.retrieval.embedders.base import Embedder
+from engine.retrieval.evaluation.loaders import Entry, folder_corpus
+from engine.retrieval.evaluation.measures import interval, median
+from engine.retrieval.evaluation.pairs import spread
+from engine.retrieval.evaluation.scorebook import ScoreBook
+from engine.retrieval.events import Mode
+from engine.retrieval.retriever import Scorer
+
+_FIELDS = ("filename", "caption", "negative_caption")
+_SEED = 2026
+
+
+@dataclass(frozen=True)
+class Riddle:
+    """A picture's file and two captions: the right one and the altered one."""
+
+    file: str
+    caption: str
+    negative: str
+
+
+def is_sugarcrepe(path: Path) -> bool:
+    """Whether a file is one of SugarCrepe's."""
+    if not path.is_file() or path.suffix.lower() != ".json":
+        return False
+    document = read_json(path)
+    rows = list(document.values())[:1] if isinstance(document, dict) else document[:1]
+    return bool(rows) and isinstance(rows[0], dict) and all(name in rows[0] for name in _FIELDS)
+
+
+def load_sugarcrepe(path: Path) -> list[Riddle]:
+    """Its riddles, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If a row lacks a field.
+    """
+    document = read_json(path)
+    rows = document.values() if isinstance(document, dict) else document
+    try:
+        return [Riddle(*(str(row[name]).strip() for name in _FIELDS)) for row in rows]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a SugarCrepe file: a row has no {error}.") from None
+
+
+def benchmark_sugarcrepe(
+    path: Path,
+    images: Path,
+    embedder: Embedder,
+    scorer: Scorer | None,
+    modes: Sequence[Mode],
+    progress: Progress,
+    queries: int | None = None,
+    scores: Path | None = None,
+) -> dict[str, Any]:
+    """Accuracy of the embedder's cosine and of every mode: how often the right caption gets the higher score.
+
+    Equal scores count half. The listwise mode sees both captions in one prompt, in drawn order.
+
+    Returns
+    -------
+    dict
+        JSON-ready: "accuracy" -> "coarse" and the modes, each with a 95% bootstrap interval; "label_mass" by mode.
+
+    Raises
+    ------
+    InputError
+        If no picture is there.
+    """
+    riddles = load_sugarcrepe(path)
+    riddles = [riddles[place] for place in spread(len(riddles), queries)]
+    corpus, there = folder_corpus(path.stem, images.resolve(), [Entry(one.file, []) for one in riddles])
+    rows = {entry.file: row for row, entry in enumerate(there)}
+    riddles = [one for one in riddles if one.file in rows]
+    collection = open_collection(corpus, embedder, progress)
+    vectors = collection.vectors("image")
+    right, wrong = (embedder.embed_texts([getattr(one, name) for one in riddles]) for name in ("caption", "negative"))
+    seen = vectors[[rows[one.file] for one in riddles]]
+    margins = ((right - wrong) * seen).sum(1)
+    accuracy: dict[str, Any] = {"coarse": interval((np.sign(margins) + 1) / 2)}
+    masses: dict[str, float | None] = {}
+    for mode in modes if scorer is not None else ():
+        assert scorer is not None
+        book, rng = ScoreBook(scorer, mode, folder=scores), np.random.default_rng(_SEED)
+        outcomes, mass = [], []
+        progress.start(f"Reading pairs ({mode})", len(riddles), "riddles")
+        for one in riddles:
+            row = rows[one.file]
+            shown = [one.caption, one.negative] if rng.random() < 0.5 else [one.negative, one.caption]
+            key = collection.cache_key(row) + (f" {shown!r}" if mode == "listwise" else "")
+            book.fill(lambda row=row: collection.image(row), key, shown, progress, joint=mode == "listwise")  # type: ignore[misc]
+            own, other = book.get(key, one.caption), book.get(key, one.negative)
+            if own is None or other is None or own.score is None or other.score is None:
+                outcomes.append(0.0)  # a failure is no right answer
+            else:
+                outcomes.append((float(np.sign(own.score - other.score)) + 1) / 2)
+                mass += [judged.label_mass for judged in (own, other) if judged.label_mass is not None]
+            progress.advance()
+        progress.finish()
+        accuracy[mode], masses[mode] = interval(outcomes), median(mass)
+    return {
+        "corpus": collection.describe() | {"file": path.name},
+        "models": {"embedder": embedder.identity, "mllm": scorer.identity if scorer is not None else None},
+        "riddles": len(riddles),
+        "chance": 0.5,
+        "accuracy": accuracy,
+        "label_mass": masses,
+    }

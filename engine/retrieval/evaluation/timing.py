@@ -1,0 +1,51 @@
+"""How long whole searches take, as a person runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.progress import Progress
+from engine.retrieval.evaluation.coarse import Asked, Direction, Galleries
+from engine.retrieval.evaluation.measures import median
+from engine.retrieval.events import Done, Mode
+from engine.retrieval.query import Query, SearchOptions
+from engine.retrieval.retriever import Retriever, Scorer
+
+
+def timed(
+    galleries: Galleries,
+    scorer: Scorer,
+    asked: dict[Direction, list[Asked]],
+    searches: int,
+    top_k: int,
+    mode: Mode,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Median seconds of the first ``searches`` queries of every direction, the scorer's memory emptied before each.
+
+    Returns
+    -------
+    dict
+        Direction -> "coarse", "fine", "all" (seconds), "searches", "top_k".
+    """
+    if not searches:
+        return {}
+    collection, pairs = galleries.collection, galleries.pairs
+    retriever, found = Retriever(collection, scorer), dict[str, Any]()
+    forget = getattr(scorer, "clear", lambda: None)
+    options = SearchOptions(top_k=top_k, mode=mode, split=pairs.split)
+    progress.start("Taking the time", sum(min(searches, len(queries)) for queries in asked.values()), "searches")
+    for direction, queries in asked.items():
+        times = []
+        for one in queries[:searches]:
+            if direction == "text-image":
+                query = Query(text=pairs.captions[one.query])
+            else:
+                query = Query(image=collection.image(one.query))
+            forget()
+            times += [event.seconds for event in retriever.search(query, options) if isinstance(event, Done)]
+            progress.advance()
+        medians = {name: median([seconds[name] for seconds in times]) for name in ("coarse", "fine", "all")}
+        found[direction] = medians | {"searches": len(times), "top_k": top_k}
+    progress.finish()
+    return found
