@@ -144,15 +144,14 @@ class Trainer:
             if (number + 1) % config.every == 0 or number + 1 == total:
                 record = {"step": number + 1, **running, **self.validate(held_out)}
                 history.append(record)
-                best = max(history, key=lambda r: r["top1"])
-                if best is record:
+                if _best(history) is record:
                     self.save(self.work / "best.safetensors")
                 self._checkpoint(number + 1, optimiser, history)
                 progress.warn(
                     ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in record.items())
                 )
         progress.finish()
-        return max(history, key=lambda r: r["top1"])
+        return _best(history)
 
     @torch.no_grad()
     def validate(self, material: Material) -> dict[str, float]:
@@ -257,7 +256,7 @@ class Trainer:
         self.model.train()
         optimiser = torch.optim.AdamW(self.projector.parameters(), lr=config.align_lr, weight_decay=config.decay)
         words = [self._words(caption) for caption in material.captions]
-        typical = self.words[1000:20000:7].norm(dim=-1).mean().item()
+        typical = self.words[::7].norm(dim=-1).mean().item()
         progress.start("Aligning the projector", config.align_steps, "batches")
         for number in range(config.align_steps):
             members = rng.choice(len(material.rows), config.align_batch, replace=False)
@@ -329,6 +328,11 @@ class Trainer:
         optimiser.load_state_dict(optimiser.state_dict() | {"state": entries})
         history += document["history"]
         return int(document["step"])
+
+
+def _best(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """The validation that ranked best; among equals the one that judged best."""
+    return max(history, key=lambda record: (record["top1"], record["accuracy"], record["mass"]))
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
