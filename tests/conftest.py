@@ -13,6 +13,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
+    from engine.retrieval.embedders import Embedder
 
 # Tests reach no model hub: what they load is made by them or embedded.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -143,3 +144,47 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     config = CLIPVisionConfig(**shape, image_size=16, patch_size=8, projection_dim=8)
     CLIPVisionModelWithProjection(config).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def colour_embedder() -> Embedder:
+    """An embedder without a model that knows what ``image_folder`` shows: colour and shape, in pictures and in words."""
+    from collections.abc import Sequence
+
+    import numpy as np
+    from PIL import Image
+
+    from engine.retrieval.embedders.base import Vectors, unit
+
+    class ColourEmbedder:
+        modalities = frozenset(("text", "image"))
+        width = 5
+        words = ("red", "green", "blue", "round", "square")
+
+        def __init__(self) -> None:
+            self.identity = {
+                "name": "colours",
+                "revision": "1",
+                "architecture": "none",
+                "preprocessing": {},
+                "note": "",
+            }
+            self.seen = 0
+
+        def embed_texts(self, texts: Sequence[str]) -> Vectors:
+            weights = np.array([1, 1, 1, 0.5, 0.5])
+            rows = [[word in text.lower() for word in self.words] * weights + 1e-3 for text in texts]
+            return unit(np.array(rows, np.float32))
+
+        def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
+            self.seen += len(images)
+            rows = []
+            for image in images:
+                pixels = np.asarray(image.convert("RGB"), np.float32)
+                painted = pixels.min(axis=2) < 128
+                colour = pixels[painted].mean(axis=0) / 255 if painted.any() else np.ones(3)
+                square = painted[9, 9] and painted[-10, -13]
+                rows.append([*colour, 0.5 * (not square), 0.5 * square])
+            return unit(np.array(rows, np.float32) + 1e-3)
+
+    return ColourEmbedder()
