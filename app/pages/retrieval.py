@@ -179,7 +179,7 @@ def _doing(session: Session, run: Run, view: View) -> str:
         ahead = session.queue.ahead(job)
         others = f"{ahead} other {'search is' if ahead == 1 else 'searches are'} before it" if ahead else "starting"
         return f":material/hourglass_empty: Waiting: {others}."
-    if view.pool is None:
+    if view.pool is None or job.stage:
         return f":material/downloading: {_loading(job)}"
     now = time.monotonic() - (job.began or job.asked)
     left = waiting(view, job.times, job.events, now)
@@ -190,7 +190,7 @@ def _doing(session: Session, run: Run, view: View) -> str:
 def _loading(job: Job) -> str:
     if not job.stage:
         return "Searching the gallery"
-    count = f" {job.count:,} of {job.total:,} {job.unit}" if job.total else ""
+    count = f": {job.count:,} of {job.total:,} {job.unit}" if job.total else ""
     return ui.plain(f"{job.stage}{count}")
 
 

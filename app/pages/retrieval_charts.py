@@ -131,14 +131,14 @@ def _thumb(scene: Scene, row: Row, x: float, middle: float, side: int) -> Html |
 
 
 def layers(
-    plain: FineRecord | None, enhanced: FineRecord | None, threshold: float | None, span: tuple[float, float]
+    plain: FineRecord | None, enhanced: FineRecord | None, threshold: float | None, first: int, last: int
 ) -> Html:
     """Logit-lens entropy after each decoder layer, without and with enhancement, and the layer that fired.
 
     Parameters
     ----------
     threshold : entropy above which enhancement may act; None is not drawn
-    span : where it may act, as fractions of the depth
+    first, last : layers, counted from 0, after which it may act
     """
     lines = [
         (record.layer_entropy, name, cls)
@@ -159,7 +159,7 @@ def layers(
 
     shapes: list[Html] = []
     if threshold is not None:
-        begin, end = x(span[0] * depth - 0.5), x(span[1] * depth - 0.5)
+        begin, end = x(first - 0.5), x(last + 0.5)
         shapes.append(
             tag(
                 "rect",

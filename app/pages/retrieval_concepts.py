@@ -6,7 +6,11 @@ import base64
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app import library, media, state, ui
+from app.corpora import thumb_url
 from app.pages.retrieval_scene import Scene, cut
 from app.retrieval.concepts import COMPARED, Looked, Shared, shared
 from app.retrieval.view import View
@@ -43,7 +47,7 @@ def concepts(atlas: Atlas, scene: Scene, view: View, looked: Sequence[Looked]) -
 
 
 def _who(scene: Scene, one: Looked) -> str:
-    return "The query's picture" if one.who == "query" else cut(scene.caption(int(one.who)), 50)
+    return "The query's picture" if one.who == "query" else cut(scene.caption(one.who), 50)
 
 
 def _matrix(atlas: Atlas, scene: Scene, view: View, looked: Sequence[Looked], found: Sequence[Shared]) -> Html:
@@ -53,17 +57,8 @@ def _matrix(atlas: Atlas, scene: Scene, view: View, looked: Sequence[Looked], fo
         if one.who == "query":
             heads.append(tag("th", tag("b", "query"), scope="col"))
         else:
-            place = view.place_of(int(one.who))
-            heads.append(
-                tag(
-                    "th",
-                    tag("b", place),
-                    " ",
-                    cut(scene.caption(int(one.who)), 26),
-                    scope="col",
-                    data_tip=scene.caption(int(one.who)),
-                )
-            )
+            name = scene.caption(one.who)
+            heads.append(tag("th", tag("b", view.place_of(one.who)), " ", cut(name, 26), scope="col", data_tip=name))
     names = library.names(atlas)
     rows = []
     for atom in found:
@@ -85,23 +80,17 @@ def _matrix(atlas: Atlas, scene: Scene, view: View, looked: Sequence[Looked], fo
     return tag("div", table, cls="as-matrix-frame")
 
 
-def _cell(scene: Scene, one: Looked, peak: float, heat: object, top: float) -> Html:
+def _cell(scene: Scene, one: Looked, peak: float, heat: NDArray[np.float32] | None, top: float) -> Html:
+    """One picture of the table, with the heat where the atom fires; pale when it does not."""
     if one.who == "query":
-        base = tag("img", src=scene.picture, alt="query picture")
+        under = tag("img", src=scene.picture, alt="Picture of the query")
     else:
-        inner = scene.pic(int(one.who))
-        base = inner
+        under = tag("img", src=thumb_url(scene.content, one.who), alt=cut(scene.caption(one.who), 60))
     if heat is None:
-        faded = base if one.who != "query" else tag("span", base, cls="as-pic")
-        return tag("td", tag("span", faded, cls="as-faded"), tag("em", "–"))
-    png = base64.b64encode(media.heat_png(heat, top)).decode()  # type: ignore[arg-type]
+        return tag("td", tag("span", under, cls="as-pic as-faded"), tag("em", "–"))
+    png = base64.b64encode(media.heat_png(heat, top)).decode()
     over = tag("img", src=f"data:image/png;base64,{png}", alt="", cls="as-over")
-    under = base if one.who == "query" else None
-    if under is None:
-        from app.corpora import thumb_url
-
-        under = tag("img", src=thumb_url(scene.content, int(one.who)), alt=cut(scene.caption(int(one.who)), 60))
-    return tag("td", tag("span", under, over, cls="as-pic"), tag("em", f"{peak:.3g}"))
+    return tag("td", tag("span", under, over, cls="as-pic"), tag("em", ui.number(peak)))
 
 
 def _sources(atlas: Atlas, looked: Sequence[Looked]) -> Html:

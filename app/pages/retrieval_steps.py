@@ -12,10 +12,8 @@ from app.pages.retrieval_scene import UNITS, Scene, cut, signed
 from app.retrieval.request import STEPS
 from app.retrieval.view import Row, View, sweep
 from app.ui import Html, tag
+from engine.retrieval.events import FineRecord
 from engine.retrieval.query import Enhancement
-
-THRESHOLDS = {"paper": 0.75, "published-code": 0.75}
-"""Lens entropy above which the presets act, for the mark in the chart."""
 
 
 def stepper(shown: str, view: View) -> Html:
@@ -143,19 +141,17 @@ def enhance(scene: Scene, view: View, item: int | None) -> Html:
     if row is None:
         return _nothing("No candidate has been scored, so there is nothing to enhance.")
     on = scene.request.enhance != "off"
-    chosen = Enhancement(preset=scene.request.enhance) if on else None  # type: ignore[arg-type]
     both = [r for r in view.final if r.status == "scored" and r.plain is not None]
     plain = row.plain if row.plain is not None else (None if on else row.record)
     enhanced = row.record if on else None
     left = _off_on(scene, both, view.mode) if both else _off(on)
-    threshold = THRESHOLDS[scene.request.enhance] if on else None
     fired = [r for r in both if r.record is not None and r.record.fired_layer is not None]
     told = f"it fired for {len(fired)} of {len(both)} candidates" if both else "switched off in this search"
     right = tag(
         "div",
         ui.section("Entropy after each layer", cut(scene.caption(row.entry.item), 46)),
         chooser(scene, view, row),
-        charts.layers(plain, enhanced, threshold, chosen.layers if chosen is not None else (0.0, 0.0)),
+        charts.layers(plain, enhanced, *_acts(scene, enhanced)),
         tag(
             "p",
             "After each decoder layer the logit lens asks which word would come next; the entropy of its ten best words, "
@@ -166,6 +162,16 @@ def enhance(scene: Scene, view: View, item: int | None) -> Html:
     )
     head = ui.section(ui.term("Visual enhancement", "visual enhancement"), told)
     return tag("section", tag("div", tag("div", head, left), right, cls="as-halves"), cls="as-step")
+
+
+def _acts(scene: Scene, record: FineRecord | None) -> tuple[float | None, int, int]:
+    """Entropy above which the chosen preset acts, and the first and last layer after which it may."""
+    if record is None or not record.layer_entropy:
+        return None, 0, 0
+    from engine.retrieval.enhancement.settings import resolve  # torch comes with it, and is there once a model has read
+
+    chosen = resolve(Enhancement(preset=scene.request.enhance), len(record.layer_entropy))  # type: ignore[arg-type]
+    return chosen.threshold, chosen.first, chosen.last
 
 
 def _off(on: bool) -> Html:

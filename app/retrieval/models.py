@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import streamlit as st
 
@@ -15,6 +16,7 @@ from app.retrieval.work import Job
 from engine.errors import AtomscopeError, InputError
 from engine.paths import cache_dir
 from engine.progress import Progress
+from engine.retrieval.events import Event, PoolReady, Started
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from app.retrieval.concepts import Eyes
     from engine.retrieval.collection import Collection
     from engine.retrieval.embedders import Embedder
-    from engine.retrieval.events import Event
     from engine.retrieval.fine import FineScorer
 
 T = TypeVar("T")
@@ -43,6 +44,11 @@ class Lazy(Generic[T]):
         self._make = make
         self._lock = threading.Lock()
         self._value: T | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is there already."""
+        return self._value is not None
 
     def get(self, progress: Progress) -> T:
         """The thing itself; making it reports to ``progress``."""
@@ -79,10 +85,10 @@ def _refuse_missing(stage: str) -> None:
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _embedder(name: str) -> Lazy[Embedder]:
     def make(progress: Progress) -> Embedder:
-        from engine.retrieval.embedders import load_embedder
-
         _refuse_missing("coarse")
         progress.start("Loading the coarse stage's encoders", None)
+        from engine.retrieval.embedders import load_embedder
+
         return load_embedder(name, progress=progress)
 
     return Lazy(make)
@@ -103,12 +109,12 @@ def _collection(key: str, embedder: str) -> Lazy[Collection]:
 @st.cache_resource(show_spinner=False, max_entries=1)
 def _scorer(name: str) -> Lazy[FineScorer]:
     def make(progress: Progress) -> FineScorer:
-        from engine.retrieval.fine import FineScorer
-        from engine.retrieval.mllm import load_mllm
-
         if name == DEMO:
             _refuse_missing("fine")
         progress.start(f"Loading {mllm_title()}", None)
+        from engine.retrieval.fine import FineScorer
+        from engine.retrieval.mllm import load_mllm
+
         return FineScorer(load_mllm(name, progress=progress))
 
     return Lazy(make)
@@ -184,8 +190,10 @@ def search(job: Job[Event], request: Request, upload: Image.Image | None) -> Non
 
     Without the fine stage (weights missing, a folder that is no MLLM) the coarse one still answers, and a warning says why.
     """
+    job.start("Loading torch and transformers", None)  # seconds, the first time
     from engine.retrieval.retriever import Retriever
 
+    job.finish()
     entry = _entry(request.corpus)
     assert entry.corpus is not None  # _entry refuses others
     image = upload
@@ -196,12 +204,20 @@ def search(job: Job[Event], request: Request, upload: Image.Image | None) -> Non
         image = entry.corpus.load(row)
     query = request.query(image, answer_of(entry, request))
     collection = _collection(request.corpus, DEMO).get(job)
-    scorer: Any = None
+    split = gallery(entry, request.split)
+    reader, scorer = _scorer(mllm()), None
+    if not reader.ready:  # the pool can be looked at while the model is being loaded
+        job.finish()
+        for event in Retriever(collection, None).search(query, request.options(split), job.cancelled):
+            if isinstance(event, (Started, PoolReady)):
+                job.emit(event)
     try:
-        scorer = _scorer(mllm()).get(job)
+        scorer = reader.get(job)
     except AtomscopeError as error:
         job.warn(f"Only the coarse stage answers. {error}")
     job.finish()
-    options = request.options(gallery(entry, request.split))
-    for event in Retriever(collection, scorer).search(query, options, job.cancelled):
+    if scorer is not None and request.enhance != "off" and scorer.enhancement_fault:
+        job.warn(f"Searched without visual enhancement. {scorer.enhancement_fault}")
+        request = replace(request, enhance="off")
+    for event in Retriever(collection, scorer).search(query, request.options(split), job.cancelled):
         job.emit(event)

@@ -194,8 +194,9 @@ def waiting(view: View, times: Sequence[float], events: Sequence[Event], now: fl
     now : seconds since the beginning
     """
     done, total = view.read, len(view.rows)
-    begun = next((time for time, event in zip(times, events, strict=False) if isinstance(event, PoolReady)), None)
-    if not done or begun is None or done >= total:
+    # The last of them: a pool may be shown once more when the model that reads it had to be loaded first.
+    begun = [time for time, event in zip(times, events, strict=False) if isinstance(event, PoolReady)][-1:]
+    if not done or not begun or done >= total:
         return Waiting(done, total, None)
-    rate = done / max(now - begun, 1e-6)
+    rate = done / max(now - begun[0], 1e-6)
     return Waiting(done, total, (total - done) / rate)
