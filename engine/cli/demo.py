@@ -29,6 +29,11 @@ def weights(
         ready = embedded.is_ready(model.name)
         folder = embedded.fetch(model.name, TerminalProgress())
         err.print(f"{model.name}: {model.title}, {'already in' if ready else 'now in'} {folder}", soft_wrap=True)
+    if not names:
+        from engine.demo.mllm import assembly
+
+        folder = assembly.demo_mllm_folder(TerminalProgress())
+        err.print(f"{assembly.NAME}: {assembly.TITLE}, in {folder}", soft_wrap=True)
     next_step("atomscope serve")
 
 

@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from engine.backbones import embedded
+from engine.backbones.checkpoints import quiet
 from engine.errors import AtomscopeError
 from engine.files import atomic_path, read_json, sha256, write_json
 from engine.paths import ASSETS, cache_dir
@@ -63,8 +64,9 @@ _CHAT = (
 def assemble(progress: Progress | None = None) -> tuple[AyaVisionForConditionalGeneration, AyaVisionProcessor]:
     """The untrained model: real towers, a projector from torch's global random state. float32, on the CPU."""
     vision_folder, language_folder = embedded.fetch(VISION, progress), embedded.fetch(LANGUAGE, progress)
-    tower = CLIPVisionModel.from_pretrained(vision_folder)
-    language = LlamaForCausalLM.from_pretrained(language_folder)
+    with quiet():  # it would report the tower's output projection, which a language model does not read
+        tower = CLIPVisionModel.from_pretrained(vision_folder)
+        language = LlamaForCausalLM.from_pretrained(language_folder)
     processor = make_processor(language_folder)
     config = AyaVisionConfig(
         vision_config=CLIPVisionConfig.from_pretrained(vision_folder).to_dict(),
@@ -124,7 +126,8 @@ def demo_mllm_folder(progress: Progress | None = None) -> Path:
     put_in(model, load_file(weights), json.loads((TRAINED / "training.json").read_text("utf-8"))["config"]["rank"])
     with atomic_path(target) as work:
         # Half precision is finer than the 4 and 8 bits the towers come from, and half the size.
-        model.half().save_pretrained(work)
+        with quiet():
+            model.half().save_pretrained(work)
         processor.save_pretrained(work)
         write_json(work / "atomscope.json", record)
     progress.advance()

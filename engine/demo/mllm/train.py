@@ -54,7 +54,7 @@ class MllmConfig:
         Steps between checkpoints and validations.
     """
 
-    passes: float = 3.6
+    passes: float = 2.7
     views: int = 2
     group: int = 8
     noise: tuple[float, float] = (0.4, 0.08)
