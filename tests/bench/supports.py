@@ -64,7 +64,7 @@ def main() -> None:
     store = ActivationStore.open(arguments.acts or cache_dir() / "stores" / "demo-clip-b16")
     options = replace(RECIPE.training, epochs=arguments.passes or RECIPE.training.epochs)
     common: dict[str, Any] = {"d_model": store.d_model, "n_atoms": RECIPE.n_atoms, "normalise": "standardise"}
-    tokens = arguments.steps * options.batch_tokens
+    tokens = arguments.steps * min(options.batch_tokens, len(store.rows("train")) * store.n_positions)
     few = replace(options, tokens=tokens, warmup_steps=0, decay_share=0.0, validation_tokens=0)
     results = audited("published", SparsemaxConfig(**common), store, few, 1)
     results += audited("wide", SparsemaxConfig(**common, scale=0.1), store, few, 1)
