@@ -26,7 +26,7 @@ from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
-from engine.retrieval.embedders.adapter import CONFIG, Adapter, AdapterShape, save_adapter
+from engine.retrieval.embedders.adapter import CONFIG, Adapter, AdapterShape, merge_adapters, save_adapter
 from engine.retrieval.embedders.base import embedder_key
 from engine.retrieval.embedders.demo import FOLDER, IMAGES, NAME, NOTE, DemoEmbedder, revision
 from engine.retrieval.sentences import MODEL as SENTENCES
@@ -41,8 +41,10 @@ class AdapterConfig:
 
     Attributes
     ----------
+    members : int
+        Adapters that are trained from different seeds and merged into one.
     hidden, dropout : int, float
-        Of the text MLP.
+        Of each member's text MLP.
     passes, batch : int
         Times every caption is seen, and pictures that compete in a step.
     phrasings : int
@@ -51,13 +53,14 @@ class AdapterConfig:
         AdamW's learning rates and the weight decay of the text side.
     """
 
+    members: int = 4
     hidden: int = 1024
     dropout: float = 0.5
-    passes: int = 40
+    passes: int = 30
     batch: int = 512
     phrasings: int = 8
     text_lr: float = 1e-3
-    image_lr: float = 1e-3
+    image_lr: float = 1e-4
     text_decay: float = 0.1
     seed: int = 0
 
@@ -126,7 +129,17 @@ def train_adapter(
     Adapter
         In evaluation mode.
     """
-    torch.manual_seed(config.seed)
+    members = []
+    for member in range(config.members):
+        stage = f"Training the text adapter ({member + 1} of {config.members})"
+        torch.manual_seed(config.seed + member)
+        members.append(_train_member(images, sentences, worded, config, stage, progress))
+    return merge_adapters(members)
+
+
+def _train_member(
+    images: Tensor, sentences: Tensor, worded: Tensor, config: AdapterConfig, stage: str, progress: Progress
+) -> Adapter:
     adapter = Adapter(
         AdapterShape(sentence=sentences.shape[1], hidden=config.hidden, image=images.shape[1]), config.dropout
     ).train()
@@ -144,7 +157,7 @@ def train_adapter(
     batch = min(config.batch, len(images))
     per_pass = len(images) // batch
     total, order = config.passes * per_pass, torch.arange(batch)
-    progress.start("Training the text adapter", total, "steps")
+    progress.start(stage, total, "steps")
     for step in range(total):
         if step % per_pass == 0:
             shuffled = torch.randperm(len(images))
@@ -161,7 +174,7 @@ def train_adapter(
         optimiser.step()
         progress.advance(1, f"loss {loss.item():.3f}")
     progress.finish()
-    return adapter.eval().requires_grad_(False)
+    return adapter
 
 
 def recall(images: NDArray[np.float32], texts: NDArray[np.float32], captions: list[str]) -> dict[str, dict[str, float]]:

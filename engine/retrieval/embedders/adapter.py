@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.errors import InputError
-from engine.files import atomic_path, read_json
+from engine.files import atomic_path, read_json, write_json
 
 WEIGHTS, CONFIG = "adapter.safetensors", "config.json"
 
@@ -55,10 +55,25 @@ class Adapter(nn.Module):
         return F.normalize(self.image_map(embeddings), dim=-1)
 
 
+def merge_adapters(members: list[Adapter]) -> Adapter:
+    """One adapter whose output before scaling is the mean of its members', which began from the same image map.
+
+    Their hidden layers stand side by side in one wider layer; the mean of their linear image maps is a linear map.
+    """
+    shape = replace(members[0].shape, hidden=sum(member.shape.hidden for member in members))
+    merged = Adapter(shape)
+    with torch.no_grad():
+        merged.inner.weight.copy_(torch.cat([member.inner.weight for member in members]))
+        merged.inner.bias.copy_(torch.cat([member.inner.bias for member in members]))
+        merged.outer.weight.copy_(torch.cat([member.outer.weight for member in members], dim=1) / len(members))
+        merged.outer.bias.copy_(torch.stack([member.outer.bias for member in members]).mean(0))
+        merged.image_map.weight.copy_(torch.stack([member.image_map.weight for member in members]).mean(0))
+        merged.image_map.bias.copy_(torch.stack([member.image_map.bias for member in members]).mean(0))
+    return merged.eval().requires_grad_(False)
+
+
 def save_adapter(adapter: Adapter, folder: Path, record: dict[str, Any]) -> None:
     """Write weights (float16) and ``config.json`` with the shape and ``record``."""
-    from engine.files import write_json
-
     tensors = {name: value.detach().half().contiguous().cpu() for name, value in adapter.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
