@@ -24,6 +24,7 @@ from transformers import AyaVisionForConditionalGeneration, PreTrainedTokenizerB
 from engine.demo.mllm.packing import pack
 from engine.demo.mllm.pairs import Material, groups, phrase
 from engine.demo.mllm.wording import CAPTIONING, CHANCES, WORDINGS, Wording
+from engine.errors import AtomscopeError
 from engine.files import atomic_path, read_json, write_json
 from engine.progress import Progress
 
@@ -82,7 +83,10 @@ class Trainer:
         work: Path,
         device: str = "cpu",
     ) -> None:
-        from peft import LoraConfig, inject_adapter_in_model
+        try:
+            from peft import LoraConfig, inject_adapter_in_model
+        except ImportError:
+            raise AtomscopeError("Training the demo model needs peft: pip install -e '.[train-mllm]'") from None
 
         self.config, self.work, self.device, self.tokenizer = config, work, device, tokenizer
         model.requires_grad_(False)
