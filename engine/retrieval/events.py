@@ -87,7 +87,7 @@ class FineRecord:
 
     entry: PoolEntry
     score: float | None
-    mode: Mode
+    mode: Mode | Literal["reranker"]
     p_true: float | None = None
     p_false: float | None = None
     label_mass: float | None = None

@@ -6,24 +6,21 @@ batches, so two searches take turns.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from PIL import Image
-
 from engine.errors import AtomscopeError, InputError
 from engine.retrieval.byte_cache import ByteCache
+from engine.retrieval.candidates import CandidateView, batches, digest, failed, sides
 from engine.retrieval.enhancement import LayerLens, fault
 from engine.retrieval.events import CandidateFailed, CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.mllm import Mllm
 from engine.retrieval.modes import SCORES, Task
 from engine.retrieval.pictures import Picture
-from engine.retrieval.prompts import Side, Statement, state
+from engine.retrieval.prompts import state
 from engine.retrieval.query import Query, SearchOptions
 from engine.retrieval.reader import Reader
 from engine.retrieval.rehearsal import rehearse
@@ -34,27 +31,6 @@ _PICTURES = 0.25
 _RECORD = 4096
 """Bytes a finished record is taken to need."""
 _RECORDS = 2**26
-
-
-@dataclass(frozen=True)
-class CandidateView:
-    """What the scorer may read of one candidate.
-
-    Attributes
-    ----------
-    entry : PoolEntry
-    key : str
-        Unique and stable id of the picture's bytes, for caches; "" when it must not be kept.
-    image : callable or None
-        Loads the picture, only when it is needed; may raise ``UnreadableItem``. None: there is no picture.
-    text : str
-        Its caption; "" for none.
-    """
-
-    entry: PoolEntry
-    key: str
-    image: Callable[[], Image.Image] | None
-    text: str
 
 
 class FineScorer:
@@ -111,8 +87,8 @@ class FineScorer:
             raise InputError(self.enhancement_fault)
         if options.enhancement is not None:
             LayerLens(self.mllm, options.enhancement)  # values that make no sense are said at once
-        search = _Search(query, mode, options, _digest(query.image))
-        for batch in [candidates] if mode == "listwise" else _batches(candidates, max(1, options.batch)):
+        search = _Search(query, mode, options, digest(query.image))
+        for batch in [candidates] if mode == "listwise" else batches(candidates, max(1, options.batch)):
             if cancelled():
                 return
             with self._lock:
@@ -138,7 +114,7 @@ class FineScorer:
             try:
                 fresh.append((place, self._task(search, view)))
             except Exception as error:
-                done[place] = _failed(view.entry, search.mode, error, start)
+                done[place] = failed(view.entry, search.mode, error, start)
         for place, event in self._read(search, fresh):
             done[place] = event
             if isinstance(event, CandidateScored) and (key := search.key(batch[place])):
@@ -161,7 +137,7 @@ class FineScorer:
                     yield from self._read(search, [one])
                 return
             for place, task in fresh:
-                yield place, _failed(task.entry, search.mode, error, start)
+                yield place, failed(task.entry, search.mode, error, start)
             return
         share = (time.perf_counter() - start) * 1000 / len(fresh)
         for (place, _), (record, plain) in zip(fresh, scored, strict=True):
@@ -181,7 +157,7 @@ class FineScorer:
         return list(zip(records, score(self._reader, tasks, LayerLens(self.mllm)), strict=True))
 
     def _task(self, search: _Search, view: CandidateView) -> Task:
-        statement = search.statement(view)
+        statement = state(*sides(search.query, view, search.options.view))
         if len(statement.pictures) > self.mllm.pictures:
             raise AtomscopeError(
                 f"{self.mllm.identity['name']} reads one picture at a time and cannot compare two; let it read the "
@@ -208,20 +184,6 @@ class _Search:
     options: SearchOptions
     digest: str
 
-    def statement(self, view: CandidateView) -> Statement:
-        """What is to be judged about one candidate."""
-        asked, seen = self.query, self.options.view
-        text = asked.text.strip()
-        if seen == "auto":
-            # A picture is asked about in words, words about a picture: what the query is not, if the candidate has it.
-            seen = "text" if asked.kind == "image" and view.text else "image" if view.image else "text"
-        picture = view.image is not None and seen != "text"
-        caption = view.text.strip() if seen != "image" else ""
-        if not picture and not caption:
-            missing = "picture" if seen == "image" else "caption"
-            raise AtomscopeError(f"The candidate has no {missing}, which is what the model was to read.")
-        return state(Side(asked.image is not None, text), Side(picture, caption))
-
     def key(self, view: CandidateView) -> Any:
         """Under what a finished record is found again; "" when the candidate's picture has no key."""
         if view.image is not None and not view.key:
@@ -230,34 +192,7 @@ class _Search:
         return (self.query.text, self.digest, view.key, view.text, self.mode, options)
 
 
-def _batches(candidates: Sequence[CandidateView], size: int) -> Iterator[Sequence[CandidateView]]:
-    """One candidate first, then ``size`` at a time."""
-    yield from [candidates[:1]] if candidates else []
-    for start in range(1, len(candidates), size):
-        yield candidates[start : start + size]
-
-
-def _digest(image: Image.Image | None) -> str:
-    if image is None:
-        return ""
-    return hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).hexdigest()
-
-
 def _again(entry: PoolEntry, record: FineRecord, plain: FineRecord | None, took: float) -> CandidateScored:
     """A kept record under the rank its candidate has now."""
     changes: dict[str, Any] = {"entry": entry, "cache": "score", "milliseconds": took}
     return CandidateScored(replace(record, **changes), replace(plain, **changes) if plain else None)
-
-
-def _failed(entry: PoolEntry, mode: Mode, error: Exception, start: float) -> CandidateFailed:
-    took = (time.perf_counter() - start) * 1000
-    return CandidateFailed(FineRecord(entry, None, mode, parsed=False, milliseconds=took, error=_sentence(error)))
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, AtomscopeError):
-        return str(error)
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return "There was not enough memory to read this candidate; use smaller pictures or a smaller model."
-    line = str(error).split("\n")[0].strip().rstrip(".")
-    return f"The model failed on this candidate ({type(error).__name__}{': ' + line if line else ''})."

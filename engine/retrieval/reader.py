@@ -173,7 +173,12 @@ class Reader:
         """The prompt with runs of image tokens shortened to ``<image x 49>``."""
         token = self.mllm.tokenizer.convert_ids_to_tokens(self.mllm.image_token_id)
         run = re.compile(f"(?:{re.escape(token)})+")
-        return run.sub(lambda found: f"<image x {len(found.group()) // len(token)}>", prompt.text)
+        text = prompt.text
+        for picture in prompt.pictures:
+            # One by one: some templates leave nothing between two pictures.
+            short = run.sub(lambda found: f"<image x {len(found.group()) // len(token)}>", picture.block)
+            text = text.replace(picture.block, short, 1)
+        return text
 
     def clear(self) -> None:
         """Forget all pictures, keys and values."""
