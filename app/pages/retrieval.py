@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from app.retrieval.work import Job
 
 BEGIN_WITH = 24
-POLL = 0.4
-"""Seconds between two looks at a running search."""
+"""Pictures offered before the first search."""
+
+POLL, SLOW_POLL = 0.5, 1.5
+"""Seconds between two looks at a search that reads, and at one that waits or loads (a look costs the loading its time)."""
+
+SLOWEST = 6.0
+"""A machine that cannot keep up is looked at half as often, again and again, down to once in this many seconds."""
 
 _OURS = ("q", "image", "upload", "k", "skip", "stop", "corpus", "split", "mode", "enhance", "view", "tie", "step")
 
@@ -57,8 +62,9 @@ def page() -> None:
         st.caption(
             ":material/history: Settings or picture changed since this search. Press Search to see their effect."
         )
-    polling = _busy(session)
-    st.fragment(_results, run_every=POLL if polling else None)(polling)
+    polling = _pace(session)
+    session.polled = None
+    st.fragment(_results, run_every=polling)(polling)
 
 
 def _welcome(session: Session) -> None:
@@ -132,29 +138,38 @@ def show_address(session: Session) -> None:
     state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None})
 
 
-def _busy(session: Session) -> bool:
+def _pace(session: Session) -> float | None:
+    """Seconds until the next look at what the worker does for this session, None when it does nothing."""
     run = session.run
-    return run is not None and (run.job.active or any(job.active for job in run.looks.values()))
+    if run is None or not (run.job.active or any(job.active for job in run.looks.values())):
+        return None
+    reading = run.job.state == "running" and not run.job.stage
+    return min((POLL if reading else SLOW_POLL) * session.slowness, SLOWEST)
 
 
 # The results.
 
 
-def _results(polling: bool) -> None:
+def _results(polling: float | None) -> None:
     session: Session = st.session_state["retrieval"]
     run = session.run
     if run is None:
         return
     step = st.query_params.get("step", session.step)
     session.step = step if step in STEPS else FIRST_STEP
-    active = run.job.active  # before the events are read: nothing that comes later is missed
+    pace = _pace(session)  # before the events are read: nothing that comes later is missed
+    now = time.monotonic()
+    if polling is not None and session.polled is not None and now - session.polled > 2.5 * polling:
+        session.slowness = min(2 * session.slowness, 16)
+        pace = None if pace is None else min(2 * pace, SLOWEST)
+    session.polled = now
     events = run.job.events
     view = view_of(events)
     _status(session, run, view)
     if view.pool is not None:
         _step(session, run, view)
-    if polling != (active or _busy(session)):
-        st.rerun()  # the whole page, once: polling begins or ends there
+    if polling != (pace if pace is not None else _pace(session)):
+        st.rerun()  # the whole page, once: polling begins, ends or changes its pace there
 
 
 def _status(session: Session, run: Run, view: View) -> None:
@@ -179,9 +194,9 @@ def _doing(session: Session, run: Run, view: View) -> str:
         ahead = session.queue.ahead(job)
         others = f"{ahead} other {'search is' if ahead == 1 else 'searches are'} before it" if ahead else "starting"
         return f":material/hourglass_empty: Waiting: {others}."
-    if view.pool is None or job.stage:
-        return f":material/downloading: {_loading(job)}"
     now = time.monotonic() - (job.began or job.asked)
+    if view.pool is None or job.stage:
+        return f":material/downloading: {_loading(job)}, {now:.0f} s so far"
     left = waiting(view, job.times, job.events, now)
     eta = f", about {left.seconds:.0f} s left" if left.seconds is not None and left.seconds >= 1 else ""
     return f":material/visibility: Reading candidate {min(left.done + 1, left.total)} of {left.total}{eta}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -55,6 +56,10 @@ class Lazy(Generic[T]):
         with self._lock:
             if self._value is None:
                 self._value = self._make(progress)
+                # Streamlit collects all garbage after every run: over the objects of torch and a model that never go
+                # away, this would cost more than the run.
+                gc.collect()
+                gc.freeze()
             return self._value
 
 

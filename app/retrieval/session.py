@@ -49,6 +49,8 @@ class Session:
     picked: int | None = None
     offered: int = 0
     uploaded: int = 0
+    polled: float | None = None
+    slowness: float = 1
     queue: Queue = queue
 
     def keep(self, upload: Upload) -> None:
@@ -58,23 +60,22 @@ class Session:
         while len(self.uploads) > UPLOADS:
             self.uploads.popitem(last=False)
 
-    def search(self, request: Request, work: Callable[..., None] = models.search) -> bool:
-        """Stop the search before and hand in this one; False, with a sentence in ``fault``, if it cannot be made.
-
-        ``work`` is what the worker runs; tests give another one.
-        """
+    def search(self, request: Request) -> bool:
+        """Stop the search before and hand in this one; False, with a sentence in ``fault``, if it cannot be made."""
         self.fault = ""
         upload = self.uploads.get(request.upload)
         pictured = Image.new("RGB", (1, 1)) if request.item or upload is not None else None
         try:
             request.query(pictured, None)  # says what is wrong with it
-            job: Job[Event] = Job(partial(work, request=request, upload=upload.image if upload is not None else None))
+            job: Job[Event] = Job(
+                partial(models.search, request=request, upload=upload.image if upload is not None else None)
+            )
             self.stop()
             self.queue.put(job)
         except AtomscopeError as error:
             self.fault = str(error)
             return False
-        self.picked = None
+        self.picked, self.slowness = None, 1
         self.run = Run(request, job)
         return True
 

@@ -27,7 +27,13 @@ from engine.paths import DEMO_ATLAS
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
-PAGES = {"": "Overview", "counts": "Activation counts", "concepts": "Concepts", "map": "Dictionary map"}
+PAGES = {
+    "": "Overview",
+    "counts": "Activation counts",
+    "concepts": "Concepts",
+    "map": "Dictionary map",
+    "retrieval": "Retrieval",
+}
 IDLE = "[data-testid='stApp'][data-test-script-state='notRunning']"
 SHOTS = Path(__file__).parent / "shots"
 PATIENCE = 40_000  # ms; two cores may be shared with a compiler
@@ -173,18 +179,18 @@ def atlases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[dict[str, Path]], Server]]:
-    """Start ``atomscope serve`` on a free port; every server started is stopped at the end."""
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Start ``atomscope serve`` on a free port, with further options; every server started is stopped at the end."""
     from engine.atlas import Atlas
 
     running: list[Server] = []
 
-    def start(paths: dict[str, Path]) -> Server:
+    def start(paths: dict[str, Path], *options: str) -> Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         log = tmp_path_factory.mktemp("server") / "log"
-        command = [sys.executable, "-m", "engine.cli.main", "serve", "--no-browser", "--port", str(port)]
+        command = [sys.executable, "-m", "engine.cli.main", "serve", "--no-browser", "--port", str(port), *options]
         for path in paths.values():
             command += ["--atlas", str(path)]
         process = subprocess.Popen(command, stdout=log.open("wb"), stderr=subprocess.STDOUT)

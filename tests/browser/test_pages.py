@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-PAGES = {"": None, "counts": "Activation counts", "concepts": "Concepts", "map": "Dictionary map"}
+PAGES = {
+    "": None,
+    "counts": "Activation counts",
+    "concepts": "Concepts",
+    "map": "Dictionary map",
+    "retrieval": "Retrieval",
+}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -39,7 +45,7 @@ def luminance(view: View) -> float:
 
 def test_every_page_is_one_click_away(view: View) -> None:
     view.open("")
-    for title in ("Activation counts", "Concepts", "Dictionary map", "Overview"):
+    for title in ("Activation counts", "Concepts", "Dictionary map", "Retrieval", "Overview"):
         view.page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
         view.settle()
         view.page.locator("h1").first.wait_for()
