@@ -145,7 +145,8 @@ class ScoreBook:
         for line in text.splitlines():
             try:
                 entry = json.loads(line)
-                self.judged[entry.pop("key")] = Judged(**entry)
+                key = entry.pop("key")
+                self.judged[key] = Judged(**entry)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
 
