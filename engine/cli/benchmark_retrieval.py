@@ -141,8 +141,9 @@ def print_tables(found: dict[str, Any]) -> None:
     """Recall of both directions, then what the model's answers are worth, on stdout."""
     gallery, models = found["gallery"], found["models"]
     reader = models["mllm"]["name"] if models["mllm"] else "none"
+    split = f", {found['corpus']['split']} split" if found["corpus"]["split"] else ""
     out.print(
-        f"{found['corpus']['name']} {found['corpus']['split']}: {gallery['pictures']:,} pictures, {gallery['captions']:,} "
+        f"{found['corpus']['name']}{split}: {gallery['pictures']:,} pictures, {gallery['captions']:,} "
         f"captions; coarse: {models['embedder'].get('title') or models['embedder']['name']}; fine: {reader}",
         markup=False,
         soft_wrap=True,
