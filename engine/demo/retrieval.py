@@ -20,6 +20,7 @@ from torch import Tensor
 
 from engine.activations import ActivationStore, extract
 from engine.backbones import embedded, load_backbone
+from engine.backbones.checkpoints import quiet
 from engine.corpus import Corpus, open_corpus
 from engine.demo.mllm.pairs import SAME_MEANING, phrase
 from engine.errors import InputError
@@ -56,7 +57,7 @@ class AdapterConfig:
     members: int = 4
     hidden: int = 1024
     dropout: float = 0.5
-    passes: int = 30
+    passes: int = 50
     batch: int = 512
     phrasings: int = 8
     text_lr: float = 1e-3
@@ -77,7 +78,8 @@ def build_retrieval(
     """
     items = open_corpus(corpus)
     store = _store(items, progress)
-    encoder = SentenceEncoder(embedded.fetch(SENTENCES, progress))
+    with quiet():
+        encoder = SentenceEncoder(embedded.fetch(SENTENCES, progress))
     splits = items.items["split"].to_numpy()
     rows = {split: np.flatnonzero(splits == split) for split in ("train", "validation", "test")}
     captions = items.items["caption"].to_list()
