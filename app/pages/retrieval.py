@@ -20,7 +20,7 @@ from app.ui import tag
 if TYPE_CHECKING:
     from app.retrieval.work import Job
 
-BEGIN_WITH = 24
+BEGIN_WITH = 36
 """Pictures offered before the first search."""
 
 POLL, SLOW_POLL = 0.5, 1.5
@@ -62,6 +62,8 @@ def page() -> None:
         st.caption(
             ":material/history: Settings or picture changed since this search. Press Search to see their effect."
         )
+    if session.step == "concepts":
+        session.look(state.atlas(), view_of(run.job.events))
     polling = _pace(session)
     session.polled = None
     st.fragment(_results, run_every=polling)(polling)
@@ -126,8 +128,7 @@ def _follow_address(session: Session) -> None:
             request = replace(request, split="")
     for sentence in notices:
         state.notice(sentence)
-    session.draft = request
-    retrieval_controls.fill(request)
+    retrieval_controls.fill(session, request)
     if request.asks:
         session.search(request)
 
@@ -158,7 +159,7 @@ def _results(polling: float | None) -> None:
     step = st.query_params.get("step", session.step)
     session.step = step if step in STEPS else FIRST_STEP
     pace = _pace(session)  # before the events are read: nothing that comes later is missed
-    now = time.monotonic()
+    now, first = time.monotonic(), session.polled is None
     if polling is not None and session.polled is not None and now - session.polled > 2.5 * polling:
         session.slowness = min(2 * session.slowness, 16)
         pace = None if pace is None else min(2 * pace, SLOWEST)
@@ -168,7 +169,8 @@ def _results(polling: float | None) -> None:
     _status(session, run, view)
     if view.pool is not None:
         _step(session, run, view)
-    if polling != (pace if pace is not None else _pace(session)):
+    # A rerun inside the first run would take the place of widgets the browser has not seen yet, and their values with them.
+    if not first and polling != (pace if pace is not None else _pace(session)):
         st.rerun()  # the whole page, once: polling begins, ends or changes its pace there
 
 
@@ -314,6 +316,6 @@ def _enhance_now() -> None:
     if session.run is None:
         return
     request = replace(session.run.request, enhance="paper")
-    retrieval_controls.fill(request)
+    retrieval_controls.fill(session, request)
     retrieval_controls.start(session, request)
     _open_step(session, "enhance")

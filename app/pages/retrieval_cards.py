@@ -59,7 +59,11 @@ def _block(label: str, value: str, note: str, share: float | None = None) -> Htm
 
 
 def _seconds(value: float) -> str:
-    return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.1f} s"
+    return _milliseconds(1000 * value) if value < 1 else f"{value:.1f} s"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.0f} ms" if value >= 1 else "< 1 ms"
 
 
 def strip(scene: Scene, view: View) -> Html:
@@ -160,14 +164,14 @@ def _scored(view: View, row: Row) -> Html:
     )
     facts: list[tuple[str, str, str]] = []
     if record.p_true is not None:
-        facts.append(("P(True)", ui.percent(record.p_true), "Probability that the next token spells True."))
+        facts.append(("P(True)", f"{record.p_true:.1%}", "Probability that the next token spells True."))
     if record.entropy is not None:
         facts.append(("entropy", f"{record.entropy:.2f}", _ENTROPY))
     if record.label_mass is not None:
-        facts.append(("label mass", ui.percent(record.label_mass), _MASS))
+        facts.append(("label mass", f"{record.label_mass:.1%}", _MASS))
     reused = f"; {CACHES.get(record.cache, record.cache)}" if record.cache else ""
     facts.append(
-        ("time", f"{record.milliseconds:.0f} ms", f"Wall time of this candidate, its share of a batch{reused}.")
+        ("time", _milliseconds(record.milliseconds), f"Wall time of this candidate, its share of a batch{reused}.")
     )
     facts.append(("cosine", f"{row.entry.score:.3f}", "The coarse score."))
     listed = tag(

@@ -19,10 +19,13 @@ from engine.errors import InputError
 from engine.retrieval.events import MODES
 
 OFFERED = 15
+MARGINS = {"skip": 0.05, "stop": 2.0}
+"""Where the early stops begin when they are switched on: a cosine, and log-odds."""
 
 _MODES = {
     "": "The model's own default",
     "log-odds": "Log-odds of True against False",
+    "posterior": "Log-odds with the coarse prior",
     "true-false": "P(True), cut to two decimals (paper)",
     "generated": "A score the model writes",
     "expected": "Expected rating, 0 to 9",
@@ -35,9 +38,9 @@ _SPLITS = {"": "Whole corpus", "train": "Training split", "validation": "Validat
 def draw(session: Session) -> Request:
     """Draw the bar; returns what the controls say now."""
     if (
-        "retrieval_k" not in st.session_state
-    ):  # first visit, or back from another page: Streamlit forgets hidden widgets
-        fill(session.draft)
+        _key(session, "k") not in st.session_state
+    ):  # first visit, or back from another page: hidden widgets are forgotten
+        fill(session, session.draft)
     entry = corpora.entry(session.draft.corpus)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="retrieval_bar"):
         with (
@@ -46,7 +49,8 @@ def draw(session: Session) -> Request:
         ):
             st.text_input(
                 "Query",
-                key="retrieval_text",
+                session.filled.text,
+                key=_key(session, "text"),
                 placeholder="Describe what you look for",
                 label_visibility="collapsed",
                 width="stretch",
@@ -57,7 +61,7 @@ def draw(session: Session) -> Request:
         with st.popover("Picture", icon=":material/add_photo_alternate:", key="retrieval_picture_popover"):
             _picture(session, entry)
         with st.popover("Settings", icon=":material/tune:", key="retrieval_settings_popover"):
-            _settings(entry)
+            _settings(session, entry)
     request = collect(session)
     if session.fault:
         st.warning(ui.plain(session.fault), icon=":material/info:")
@@ -65,40 +69,43 @@ def draw(session: Session) -> Request:
     return request
 
 
-def fill(request: Request) -> None:
-    """Set every control to what a request says."""
-    state = st.session_state
-    state["retrieval_text"] = request.text
-    state["retrieval_corpus"] = request.corpus
-    state["retrieval_split"] = request.split
-    state["retrieval_k"] = request.k
-    state["retrieval_mode"] = request.mode
-    state["retrieval_enhance"] = request.enhance
-    state["retrieval_view"] = request.view
-    state["retrieval_tie"] = request.tie == "on"
-    for name in ("skip", "stop"):
-        margin = getattr(request, name)
-        state[f"retrieval_{name}_on"] = margin is not None
-        state[f"retrieval_{name}"] = margin if margin is not None else {"skip": 0.05, "stop": 2.0}[name]
+def fill(session: Session, request: Request) -> None:
+    """Set every control to what a request says.
+
+    The controls get new names, and with them new beginnings: a value that is written into the session's state does not
+    reach a widget the browser has not mounted yet, such as those of a closed popover.
+    """
+    session.draft = session.filled = request
+    session.fills += 1
+
+
+def _key(session: Session, name: str) -> str:
+    return f"retrieval_{name}_{session.fills}"
 
 
 def collect(session: Session) -> Request:
     """What the controls say; the picture is not a control and comes from the draft."""
-    state = st.session_state
-    margins: dict[str, Any] = {
-        name: float(state[f"retrieval_{name}"]) if state.get(f"retrieval_{name}_on") else None
-        for name in ("skip", "stop")
-    }
+    draft = session.draft
+
+    def said(name: str, default: Any) -> Any:
+        value = st.session_state.get(_key(session, name))
+        return default if value is None else value
+
+    margins: dict[str, Any] = {}
+    for name, begin in MARGINS.items():
+        before = getattr(draft, name)
+        on = said(f"{name}_on", before is not None)
+        margins[name] = float(said(name, before or begin)) if on else None
     session.draft = replace(
-        session.draft,
-        text=str(state.get("retrieval_text") or ""),
-        corpus=state.get("retrieval_corpus") or corpora.DEMO,
-        split=state.get("retrieval_split") or "",
-        k=int(state.get("retrieval_k") or 5),
-        mode=state.get("retrieval_mode") or "",
-        enhance=state.get("retrieval_enhance") or "off",
-        view=state.get("retrieval_view") or "auto",
-        tie="on" if state.get("retrieval_tie", True) else "off",
+        draft,
+        text=str(said("text", draft.text)),
+        corpus=said("corpus", draft.corpus),
+        split=said("split", draft.split),
+        k=int(said("k", draft.k)),
+        mode=said("mode", draft.mode),
+        enhance=said("enhance", draft.enhance),
+        view=said("view", draft.view),
+        tie="on" if said("tie", draft.tie == "on") else "off",
         **margins,
     )
     return session.draft
@@ -129,7 +136,7 @@ def on_event(event: ui.Event) -> None:
         if event.value.isdigit() and int(event.value) < len(shown):
             example = shown[int(event.value)]
             request = replace(collect(session), text=example.text, item=example.item, upload="")
-            fill(request)
+            fill(session, request)
             start(session, request)
     elif event.on == "picture":
         request = replace(collect(session), item=event.value, upload="")
@@ -265,12 +272,14 @@ def _upload(key: str) -> None:
     start(session, replace(collect(session), item="", upload=upload.digest))
 
 
-def _settings(entry: corpora.Entry | None) -> None:
-    known = corpora.paths()
+def _settings(session: Session, entry: corpora.Entry | None) -> None:
+    known, begin = corpora.paths(), session.filled
+    keys = list(known)
     st.selectbox(
         "Corpus",
-        list(known),
-        key="retrieval_corpus",
+        keys,
+        keys.index(begin.corpus) if begin.corpus in keys else 0,
+        key=_key(session, "corpus"),
         format_func=lambda key: "Demo corpus" if key == corpora.DEMO else known[key].name,
         help="More corpora: atomscope serve --corpus DIR",
         on_change=_other_corpus,
@@ -283,16 +292,22 @@ def _settings(entry: corpora.Entry | None) -> None:
             st.selectbox(
                 "Searched part",
                 options,
-                key="retrieval_split",
+                options.index(begin.split) if begin.split in options else 0,
+                key=_key(session, "split"),
                 format_func=lambda split: _split_label(entry, split),
                 help="The demo model was trained on the training split; the test split is what it has never seen.",
             )
-    st.slider("Pool size", 1, MOST, key="retrieval_k", help="Candidates the coarse stage hands to the model.")
-    st.selectbox("Score mode", ["", *MODES], key="retrieval_mode", format_func=_MODES.__getitem__)
+    help_ = "Candidates the coarse stage hands to the model."
+    st.slider("Pool size", 1, MOST, begin.k, key=_key(session, "k"), help=help_)
+    modes = ["", *MODES]
+    st.selectbox(
+        "Score mode", modes, modes.index(begin.mode), key=_key(session, "mode"), format_func=_MODES.__getitem__
+    )
     st.segmented_control(
         "Visual enhancement",
         list(PRESETS),
-        key="retrieval_enhance",
+        default=begin.enhance,
+        key=_key(session, "enhance"),
         format_func=lambda name: {"off": "Off", "paper": "Paper", "published-code": "Published code"}[name],
         required=True,
         help="Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so "
@@ -301,18 +316,20 @@ def _settings(entry: corpora.Entry | None) -> None:
     st.segmented_control(
         "What the model reads of a candidate",
         list(VIEWS),
-        key="retrieval_view",
+        default=begin.view,
+        key=_key(session, "view"),
         format_func=VIEWS.__getitem__,
         required=True,
         help="Automatic: what the query is not. Pictures for a text, captions for a picture.",
     )
-    st.toggle("Ties go to the lowest entropy (paper rule)", key="retrieval_tie")
+    st.toggle("Ties go to the lowest entropy (paper rule)", begin.tie == "on", key=_key(session, "tie"))
     for name, label, text, step in (
         ("skip", "Skip reading when the coarse lead is decisive", "Cosine lead of the first over the second", 0.01),
         ("stop", "Stop reading when the best score leads", "Lead of the best fine score over the second", 0.5),
     ):
-        if st.toggle(label, key=f"retrieval_{name}_on"):
-            st.number_input(text, 0.001, 100.0, step=step, key=f"retrieval_{name}")
+        margin = getattr(begin, name)
+        if st.toggle(label, margin is not None, key=_key(session, f"{name}_on")):
+            st.number_input(text, 0.001, 999.0, margin or MARGINS[name], step, key=_key(session, name))
     st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
 
 
@@ -326,5 +343,4 @@ def _split_label(entry: corpora.Entry, split: str) -> str:
 def _other_corpus() -> None:
     """Another corpus has other items and splits: the picture and the part of the one before mean nothing in it."""
     session: Session = st.session_state["retrieval"]
-    session.draft = replace(session.draft, corpus=st.session_state["retrieval_corpus"], item="", split="")
-    st.session_state["retrieval_split"] = ""
+    fill(session, replace(collect(session), item="", upload="", split=""))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 UNITS = {
     "log-odds": "log-odds of True",
+    "posterior": "posterior log-odds",
     "true-false": "P(True)",
     "generated": "score the model wrote, 0 to 1",
     "expected": "expected rating, 0 to 9",
@@ -83,7 +84,7 @@ def signed(value: float | None, mode: str = "log-odds") -> str:
     """A fine score as text; log-odds and likelihoods with their sign."""
     if value is None or not math.isfinite(value):
         return "–"
-    if mode == "log-odds":
+    if mode in ("log-odds", "posterior"):
         return f"{value:+.2f}".replace("-", "−")
     return f"{value:.3f}".replace("-", "−")
 
@@ -106,7 +107,7 @@ def score_bar(row: Row, rows: list[Row], mode: str) -> Html:
     """The fine score as a bar: log-odds grow from the middle, others from the left over the range the mode has."""
     value = row.score or 0.0
     values = [other.score for other in rows if other.score is not None]
-    if mode == "log-odds":
+    if mode in ("log-odds", "posterior"):
         limit = max([abs(v) for v in values] + [1.0])
         share = 50 * abs(value) / limit
         left = 50 - share if value < 0 else 50

@@ -253,7 +253,7 @@ def prompt(scene: Scene, view: View, item: int | None) -> Html:
         ),
         answer,
     )
-    mass = f"label mass {ui.percent(record.label_mass)}" if record.label_mass is not None else ""
+    mass = f"label mass {record.label_mass:.1%}" if record.label_mass is not None else ""
     right = tag("div", ui.section("Its ten likeliest answers", mass), likeliest)
     return tag(
         "section",

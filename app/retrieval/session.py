@@ -42,6 +42,8 @@ class Session:
 
     run: Run | None = None
     draft: Request = Request()
+    filled: Request = Request()
+    fills: int = 0
     step: str = FIRST_STEP
     fault: str = ""
     uploads: OrderedDict[str, Upload] = field(default_factory=OrderedDict)

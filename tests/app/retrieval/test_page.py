@@ -76,6 +76,10 @@ def _settled(test: AppTest) -> AppTest:
     return test.run()
 
 
+def _key(test: AppTest, name: str) -> str:
+    return f"retrieval_{name}_{test.session_state['retrieval'].fills}"
+
+
 def _html(test: AppTest) -> str:
     assert not test.exception, test.exception
     return "".join(browser.unpack(element.proto.bytes)["html"] for element in test.get("bidi_component"))
@@ -96,7 +100,9 @@ def test_a_link_searches_and_shows_its_step(asked: list[Request], offered: corpo
     test = _mine(offered, q="a green wall", k="3", step="pool")
     assert asked == [Request(text="a green wall", corpus=offered.key, k=3)]
     assert "Where the pool lies" in _html(test)
-    assert test.text_input(key="retrieval_text").value == "a green wall" and test.slider(key="retrieval_k").value == 3
+    assert (
+        test.text_input(key=_key(test, "text")).value == "a green wall" and test.slider(key=_key(test, "k")).value == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,7 @@ def test_next_and_previous_walk_the_steps_and_write_the_address(asked: list[Requ
 
 def test_the_form_searches_and_writes_the_address(asked: list[Request], offered: corpora.Entry) -> None:
     test = _mine(offered)
-    test.text_input(key="retrieval_text").set_value("  un mur 赤い  ")
+    test.text_input(key=_key(test, "text")).set_value("  un mur 赤い  ")
     test.button(key="retrieval_search").click().run()
     test = _settled(test)
     assert asked[-1].text == "  un mur 赤い  " and test.query_params["q"] in ("un mur 赤い", ["un mur 赤い"])
@@ -138,7 +144,7 @@ def test_bad_queries_are_told_and_nothing_is_searched(
     asked: list[Request], offered: corpora.Entry, text: str, says: str
 ) -> None:
     test = _mine(offered)
-    test.text_input(key="retrieval_text").set_value(text)
+    test.text_input(key=_key(test, "text")).set_value(text)
     test.button(key="retrieval_search").click().run()
     assert not asked and says in test.warning[0].value
 
