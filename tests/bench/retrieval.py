@@ -123,12 +123,14 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
     corpus = open_corpus(job["corpus"] or DEMO_CORPUS)
     captions = corpus.items["caption"].to_list()
     shown = [row for row, caption in enumerate(captions) if caption]
-    step = max(1, len(shown) // (job["pool"] + 2 * job["repeats"] + 2))
-    rows = shown[::step]
-    pool, asked = rows[: job["pool"]], rows[job["pool"] : job["pool"] + 2 * job["repeats"] + 2]
+    count = 2 * job["pool"] + 2 * job["repeats"] + 1
+    if len(shown) < count:
+        raise SystemExit(f"The corpus has {len(shown)} captions; {count} are needed.")
+    rows = shown[:: len(shown) // count][:count]
+    pool, more, asked = rows[: job["pool"]], rows[job["pool"] : 2 * job["pool"]], rows[2 * job["pool"] :]
     images = {row: corpus.load(row) for row in [*pool, *asked]}
     way = {"published": _published, "ours": _ours}[job["way"]]
-    return way(job, images, captions, pool, asked)
+    return way(job, images, captions, pool, more, asked)
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
@@ -142,7 +144,12 @@ def _median(times: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _published(
-    job: dict[str, Any], images: dict[int, Any], captions: list[str], pool: list[int], asked: list[int]
+    job: dict[str, Any],
+    images: dict[int, Any],
+    captions: list[str],
+    pool: list[int],
+    _more: list[int],
+    asked: list[int],
 ) -> dict[str, Any]:
     """One candidate at a time through ``generate``; pictures are decoded already, in both ways."""
     import torch
@@ -179,7 +186,12 @@ def _published(
 
 
 def _ours(
-    job: dict[str, Any], images: dict[int, Any], captions: list[str], pool: list[int], asked: list[int]
+    job: dict[str, Any],
+    images: dict[int, Any],
+    captions: list[str],
+    pool: list[int],
+    more: list[int],
+    asked: list[int],
 ) -> dict[str, Any]:
     """The fine scorer as a search runs it; caches emptied before every fresh question."""
     from engine.retrieval.events import PoolEntry
@@ -208,24 +220,23 @@ def _ours(
         return records
 
     question(asked[0], pool)
-    first.clear()
-    fresh, repeated = [], []
-    for row in asked[1 : 1 + job["repeats"]]:
+    fresh, firsts, repeated = [], [], []
+    for number in range(1, job["repeats"] + 1):
         scorer.clear()
-        fresh.append(_timed(lambda row=row: question(row, pool)))  # type: ignore[misc]
-        # A new question on what was just read: another text, or other captions of the same picture.
-        others = asked[1 + job["repeats"] :]
-        again = others[len(repeated) % len(others)] if job["asked"] == "text" else row
-        unread = pool if job["asked"] == "text" else [item for item in reversed(list(images)) if item not in pool]
-        repeated.append(_timed(lambda again=again, unread=unread: question(again, unread[: job["pool"]])))  # type: ignore[misc]
-    scale = 1.0 if job["asked"] == "text" else job["pool"] / min(job["pool"], len(images) - len(pool))
+        first.clear()
+        fresh.append(_timed(lambda row=asked[number]: question(row, pool)))  # type: ignore[misc]
+        firsts.append(first[0])
+        # A new question about what was just read: other words for the same pictures, other captions of the same picture.
+        text = job["asked"] == "text"
+        row, items = (asked[-number], pool) if text else (asked[number], more)
+        repeated.append(_timed(lambda row=row, items=items: question(row, items)))  # type: ignore[misc]
     return {
         "mllm": scorer.identity | {"limits": scorer.limits},
         "scores": [record.score for records, _ in fresh for record in records],
         "tokens": fresh[0][0][0].prompt_tokens,
-        "first_s": statistics.median(first[::2]),
+        "first_s": statistics.median(firsts),
         "fresh": _median([t for _, t in fresh]),
-        "repeated": {clock: value * scale for clock, value in _median([t for _, t in repeated]).items()},
+        "repeated": _median([t for _, t in repeated]),
     }
 
 
