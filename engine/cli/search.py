@@ -40,7 +40,8 @@ def search(
     ] = "demo",
     top_k: Annotated[int, typer.Option(help="Size of the coarse pool.")] = 5,
     mode: Annotated[
-        str, typer.Option(help="Fine score: log-odds, true-false, generated, expected, likelihood, listwise.")
+        str,
+        typer.Option(help="Fine score: log-odds, posterior, true-false, generated, expected, likelihood, listwise."),
     ] = "",
     enhancement: Annotated[str, typer.Option(help="Visual enhancement: paper or published-code.")] = "",
     split: Annotated[str, typer.Option(help="Search only items of this split.")] = "",

@@ -200,7 +200,8 @@ def open_collection(
         write_json(folder / "collection.json", about)
     warnings = list(corpus.warnings)
     if lost := int(sum((stated[name] & ~has).sum() for name, (_, has) in parts.items())):
-        warnings.append(f"{lost:,} items of {corpus.name} cannot be read and are left out of the search.")
+        what = "item" if lost == 1 else "items"
+        warnings.append(f"{lost:,} {what} of {corpus.name} could not be read, left out of the search.")
     return Collection(corpus, embedder, folder, parts, backend, warnings)
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Mode = Literal["log-odds", "true-false", "generated", "expected", "likelihood", "listwise"]
-MODES: tuple[Mode, ...] = ("log-odds", "true-false", "generated", "expected", "likelihood", "listwise")
+Mode = Literal["log-odds", "posterior", "true-false", "generated", "expected", "likelihood", "listwise"]
+MODES: tuple[Mode, ...] = ("log-odds", "posterior", "true-false", "generated", "expected", "likelihood", "listwise")
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class FineScorer:
         The model's: name, revision, architecture, note, dtype, device.
     default_mode : str
         Used when a search names no mode.
+    prior : Prior
+        What a coarse cosine is worth in mode "posterior".
     limits : list of str
         What of the caches this architecture does not allow, a sentence each.
     enhancement_fault : str
@@ -58,6 +60,7 @@ class FineScorer:
         self.mllm = mllm
         self.identity: dict[str, Any] = mllm.identity
         self.default_mode: Mode = mllm.default_mode
+        self.prior = mllm.prior
         self.enhancement_fault = fault(mllm)
         pictures = int(cache_bytes * _PICTURES)
         self._reader = Reader(mllm, pictures, cache_bytes - pictures)
@@ -189,7 +192,8 @@ class _Search:
         if view.image is not None and not view.key:
             return ""
         options = (self.options.view, self.options.enhancement, self.options.trace)
-        return (self.query.text, self.digest, view.key, view.text, self.mode, options)
+        prior = view.entry.score if self.mode == "posterior" else None  # the one mode in which the cosine counts
+        return (self.query.text, self.digest, view.key, view.text, self.mode, prior, options)
 
 
 def _again(entry: PoolEntry, record: FineRecord, plain: FineRecord | None, took: float) -> CandidateScored:

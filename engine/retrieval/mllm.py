@@ -28,6 +28,7 @@ from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress, Silent
 from engine.retrieval.events import MODES, Mode
+from engine.retrieval.ranking import Prior
 from kernels.products import quicken
 
 DEMO = "demo"
@@ -53,6 +54,8 @@ class Mllm:
         ``name``, ``revision``, ``architecture``, ``note``, ``dtype``, ``device``: JSON-ready.
     default_mode : str
         Fine score used when a search names none.
+    prior : Prior
+        What a coarse cosine is worth in mode "posterior".
     pictures : int
         How many pictures one prompt may hold.
     warnings : list of str
@@ -65,6 +68,7 @@ class Mllm:
     image_token_id: int
     identity: dict[str, Any]
     default_mode: Mode = "log-odds"
+    prior: Prior = Prior()
     pictures: int = 8
     warnings: list[str] = field(default_factory=list)
 
@@ -138,6 +142,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
         image_token_id,
         identity,
         mode if mode in MODES else "log-odds",
+        Prior(**note["prior"]) if "prior" in note else Prior(),
         pictures,
         warnings,
     )

@@ -42,7 +42,7 @@ class Query:
 
     @property
     def kind(self) -> str:
-        """"text", "image" or "both"."""
+        """ "text", "image" or "both"."""
         if self.image is None:
             return "text"
         return "both" if self.text.strip() else "image"

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine.retrieval.events import FineRecord, PoolEntry, TieResolved
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Log-odds of a match as the coarse stage sees it: ``weight * cosine + bias``, in nats.
+
+    A folder's ``atomscope.json`` may bring values fitted for its usual embedder. Otherwise the weight is 100, the logit scale
+    CLIP was trained with, and even odds are at a cosine of 0.25.
+    """
+
+    weight: float = 100.0
+    bias: float = -25.0
+
+    def log_odds(self, cosine: float) -> float:
+        """Of a candidate with this cosine."""
+        return self.weight * cosine + self.bias
 
 
 def final_order(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from engine.corpus import UnreadableItem
 from engine.errors import InputError
+from engine.retrieval.candidates import CandidateView
 from engine.retrieval.collection import Collection
 from engine.retrieval.events import (
     CandidateFailed,
@@ -25,9 +26,6 @@ from engine.retrieval.events import (
 from engine.retrieval.pool import make_pool, wanted_parts
 from engine.retrieval.query import Query, SearchOptions
 from engine.retrieval.ranking import final_order, lead
-
-if TYPE_CHECKING:
-    from engine.retrieval.fine import CandidateView
 
 
 class Scorer(Protocol):
@@ -95,8 +93,6 @@ class Retriever:
 
     def candidate(self, entry: PoolEntry, part: str) -> CandidateView:
         """What the model reads of a candidate: its "image", its "text", or "both". Raises ``UnreadableItem``."""
-        from engine.retrieval.fine import CandidateView
-
         collection = self.collection
         seen = part != "text" and collection.has_image(entry.item)
         return CandidateView(
@@ -105,6 +101,16 @@ class Retriever:
             image=(lambda: collection.image(entry.item)) if seen else None,
             text=collection.text(entry.item) if part != "image" or not seen else "",
         )
+
+    def _wanted(self, query: Query, options: SearchOptions) -> tuple[str, ...]:
+        """What the model is to read of the candidates, the most wanted first.
+
+        A model that reads one picture a prompt is given captions where the query brings a picture, unless asked otherwise.
+        """
+        pictures = getattr(getattr(self.scorer, "mllm", None), "pictures", None)
+        if options.view == "auto" and query.image is not None and pictures == 1:
+            return ("text", "image")
+        return wanted_parts(query, options.view)
 
     def _skip(self, ready: PoolReady, options: SearchOptions) -> str:
         """Why the fine stage is left out, "" if it is not."""
@@ -128,7 +134,7 @@ class Retriever:
         waiting = {entry.item: entry for entry in entries}
         records: list[FineRecord] = []
         fault = "The model gave no answer for it."
-        part = self.collection.part(wanted_parts(query, options.view), self.collection.rows(options.split))
+        part = self.collection.part(self._wanted(query, options), self.collection.rows(options.split))
         views = []
         for entry in entries:
             try:

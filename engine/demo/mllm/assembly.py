@@ -6,7 +6,6 @@ AyaVision is the layout that fits: patch tokens of any vision tower, four neighb
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -109,21 +108,23 @@ def demo_mllm_folder(progress: Progress | None = None) -> Path:
     weights = TRAINED / "trained.safetensors"
     if not weights.is_file():
         raise AtomscopeError(f"{weights} is missing: restore assets/demo/mllm, or run: atomscope demo build mllm")
-    target = cache_dir() / "models" / NAME
+    target, training = cache_dir() / "models" / NAME, read_json(TRAINED / "training.json")
     record = {
         "name": NAME,
         "title": TITLE,
         "note": NOTE,
         "trained_sha256": sha256(weights),
         "towers": {name: embedded.entry(name).member_sha256 for name in (VISION, LANGUAGE)},
-        "default_mode": read_json(TRAINED / "training.json")["default_mode"],
+        "default_mode": training["default_mode"],
+        "prior": training["prior"],
+        "pictures": 1,  # it never saw two in one prompt
     }
     if (target / "atomscope.json").is_file() and read_json(target / "atomscope.json") == record:
         return target
     progress = progress or Silent()
     model, processor = assemble(progress)
     progress.start(f"Putting {NAME} together", None, "files")
-    put_in(model, load_file(weights), json.loads((TRAINED / "training.json").read_text("utf-8"))["config"]["rank"])
+    put_in(model, load_file(weights), training["config"]["rank"])
     with atomic_path(target) as work:
         # Half precision is finer than the 4 and 8 bits the towers come from, and half the size.
         with quiet():

@@ -7,18 +7,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from engine.activations import extract
 from engine.backbones import embedded, load_backbone
-from engine.corpus import open_corpus
-from engine.demo.mllm.assembly import LANGUAGE, TRAINED, VISION, assemble
-from engine.demo.mllm.pairs import as_dict, captioned, load_material
+from engine.corpus import Corpus, open_corpus
+from engine.demo.mllm.assembly import LANGUAGE, TRAINED, VISION, assemble, put_in
+from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
+from engine.demo.mllm.pairs import Material, as_dict, captioned, load_material
 from engine.demo.mllm.train import MllmConfig, Trainer
 from engine.demo.mllm.views import load_views
 from engine.files import write_json
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
+from engine.retrieval.embedders import load_embedder
 from engine.retrieval.sentences import MODEL, SentenceEncoder
 
 
@@ -47,14 +51,17 @@ def build_demo_mllm(
     sentences = SentenceEncoder(embedded.fetch(MODEL, progress)).embed(corpus.items["caption"].to_list())
     train, validation = (load_material(corpus, store, split, sentences) for split in ("train", "validation"))
     rows = captioned(corpus, store, "train")
-    views = load_views(corpus, backbone, rows, config.views, work / "views.npy", progress)
-    train = replace(train, patches=torch.cat([train.patches, views]))
+    train = replace(
+        train,
+        patches=torch.cat(
+            [train.patches, load_views(corpus, backbone, rows, config.views, work / "views.npy", progress)]
+        ),
+    )
 
     torch.manual_seed(config.seed)
     model, processor = assemble(progress)
     best = Trainer(model, processor.tokenizer, config, work, device).train(train, validation, progress)
     out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(work / "best.safetensors", out / "trained.safetensors")
     document = {
         "towers": [VISION, LANGUAGE],
         "corpus": corpus.hash,
@@ -62,7 +69,21 @@ def build_demo_mllm(
         "validation": as_dict(validation),
         "config": asdict(config),
         "best": best,
-        "default_mode": "log-odds",
+        **calibrate(work / "best.safetensors", corpus, validation, config.rank, progress),
     }
+    shutil.copyfile(work / "best.safetensors", out / "trained.safetensors")
     write_json(out / "training.json", document)
     return document
+
+
+def calibrate(weights: Path, corpus: Corpus, material: Material, rank: int, progress: Progress) -> dict[str, Any]:
+    """Prior and default mode of the model with these trained parameters, from the coarse pools of ``material``."""
+    embedder = load_embedder("demo")
+    pictures = embedder.embed_images([corpus.load(int(row)) for row in material.rows])
+    cosines = embedder.embed_texts(material.captions) @ pictures.T
+    pools = np.argsort(-cosines, axis=1, kind="stable")[:, :POOL]
+    model, processor = assemble(progress)
+    put_in(model, load_file(weights), rank)
+    odds = pool_log_odds(model, processor.tokenizer, material, pools, progress)
+    meant = np.unique([caption.lower() for caption in material.captions], return_inverse=True)[1]
+    return fit_prior(odds, np.take_along_axis(cosines, pools, 1), meant[pools] == meant[:, None])

@@ -55,10 +55,10 @@ class MllmConfig:
         Steps between checkpoints and validations.
     """
 
-    passes: float = 2.7
+    passes: float = 2.64
     views: int = 2
     group: int = 8
-    noise: tuple[float, float] = (0.4, 0.08)
+    noise: tuple[float, float] = (0.15, 0.03)
     rank: int = 16
     lora_lr: float = 4e-4
     projector_lr: float = 4e-4
@@ -68,7 +68,7 @@ class MllmConfig:
     align_batch: int = 96
     align_lr: float = 3e-3
     forget: float = 0.2
-    every: int = 150
+    every: int = 200
     seed: int = 0
 
 

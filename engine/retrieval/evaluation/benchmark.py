@@ -234,7 +234,7 @@ def _ranks(
             row, caption = (entry.item, one.query) if direction == "text-image" else (one.query, entry.item)
             key = _list_key(collection, row, words) if book.mode == "listwise" else collection.cache_key(row)
             judged = book.get(key, captions[caption]) or Judged(None)
-            records.append(judged.record(entry, book.mode))
+            records.append(judged.record(entry, book.mode, book.prior))
             if used is not None:
                 used.append(judged)
         found.append(one.rank(final_order(pool, records)[0] + one.candidates[k:]))

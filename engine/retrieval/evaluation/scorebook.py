@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -21,8 +20,10 @@ from engine.files import explain_os_errors
 from engine.paths import cache_dir
 from engine.progress import Progress
 from engine.retrieval import prompts
+from engine.retrieval.candidates import CandidateView
 from engine.retrieval.events import CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.query import Enhancement, Query, SearchOptions
+from engine.retrieval.ranking import Prior
 from engine.retrieval.retriever import Scorer
 
 _KEPT = ("score", "p_true", "p_false", "label_mass", "entropy", "fired_layer", "milliseconds", "error")
@@ -47,9 +48,10 @@ class Judged:
         broken = {name: None for name, value in values.items() if isinstance(value, float) and math.isnan(value)}
         return cls(**values | broken)
 
-    def record(self, entry: PoolEntry, mode: Mode) -> FineRecord:
-        """A record for the ranking rule."""
-        return FineRecord(entry, self.score, mode, entropy=self.entropy, error=self.error)
+    def record(self, entry: PoolEntry, mode: Mode, prior: Callable[[float], float] | None = None) -> FineRecord:
+        """A record for the ranking rule; ``prior`` gives the log-odds of a coarse cosine that are added to the score."""
+        score = self.score + prior(entry.score) if prior is not None and self.score is not None else self.score
+        return FineRecord(entry, score, mode, entropy=self.entropy, error=self.error)
 
 
 class ScoreBook:
@@ -69,6 +71,9 @@ class ScoreBook:
         self, scorer: Scorer, mode: Mode, enhancement: Enhancement | None = None, folder: Path | None = None
     ) -> None:
         self.scorer, self.mode, self.enhancement = scorer, mode, enhancement
+        # A pair's place in a pool is not known here: log-odds are kept, the prior is added when the pool is ordered.
+        self.read_as: Mode = "log-odds" if mode == "posterior" else mode
+        self.prior = getattr(scorer, "prior", Prior()).log_odds if mode == "posterior" else None
         self.folder = folder or cache_dir() / "retrieval" / "scores"
         self.judged: dict[str, Judged] = {}
         self.plain = ScoreBook(scorer, mode, folder=folder) if enhancement is not None else None
@@ -76,7 +81,7 @@ class ScoreBook:
         known = {key: scorer.identity.get(key) for key in ("revision", "architecture", "dtype")}
         if not known["revision"]:
             known["name"] = scorer.identity.get("name")
-        about = [known, mode, asdict(enhancement) if enhancement else None, asked]
+        about = [known, self.read_as, asdict(enhancement) if enhancement else None, asked]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
         self.path = self.folder / f"{digest[:32]}.jsonl"
         self._torn = False
@@ -105,7 +110,7 @@ class ScoreBook:
             return
         wanted = list(dict.fromkeys(captions)) if joint else missing
         options = SearchOptions(
-            top_k=len(wanted), mode=self.mode, enhancement=self.enhancement, view="text", batch=batch, tie_rule=False
+            top_k=len(wanted), mode=self.read_as, enhancement=self.enhancement, view="text", batch=batch, tie_rule=False
         )
         found: dict[str, FineRecord] = {}
         plain: dict[str, FineRecord] = {}
@@ -155,9 +160,7 @@ def _key(picture: str, caption: str) -> str:
     return hashlib.sha256(f"{picture}\0{caption}".encode()).hexdigest()[:32]
 
 
-def _views(captions: Iterable[str]) -> list[Any]:
-    from engine.retrieval.fine import CandidateView
-
+def _views(captions: Iterable[str]) -> list[CandidateView]:
     return [
         CandidateView(PoolEntry(number, str(number), number + 1, 0.0), "", None, caption)
         for number, caption in enumerate(captions)

@@ -8,10 +8,11 @@ from engine.retrieval.modes.generated import generated
 from engine.retrieval.modes.likelihood import likelihood
 from engine.retrieval.modes.listwise import listwise
 from engine.retrieval.modes.task import Score, Task
-from engine.retrieval.modes.verdicts import log_odds, true_false
+from engine.retrieval.modes.verdicts import log_odds, posterior, true_false
 
 SCORES: dict[Mode, Score] = {
     "log-odds": log_odds,
+    "posterior": posterior,
     "true-false": true_false,
     "generated": generated,
     "expected": expected,
