@@ -64,7 +64,7 @@ def test_unreadable_pictures_are_left_out(image_folder: Path, colour_embedder) -
     collection = open_collection(open_corpus(image_folder), colour_embedder, progress)
     assert collection.has("image").tolist() == [True, False, True, True, True, True]
     assert any("round/1.jpg" in warning and "Skipped" in warning for warning in progress.warnings)
-    assert any("1 items" in warning for warning in collection.warnings)
+    assert any("1 item of pictures could not be read" in warning for warning in collection.warnings)
     pool = make_pool(collection, Query(text="a green round thing"), SearchOptions(top_k=99))
     assert pool.entries[0].id == "square/1.jpg" and pool.gallery == len(pool.entries) == 5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -153,6 +154,16 @@ def test_what_the_model_is_given_to_read(collection: Collection) -> None:
         assert view.image is None and view.text.endswith("thing") and view.key == ""
     for view in views(RED, view="both", split="train"):
         assert view.image is not None and view.text
+
+
+def test_a_model_of_one_picture_is_given_captions_for_a_query_with_a_picture(collection: Collection) -> None:
+    both = Query(text="round", image=collection.image(0))
+    for limit, reads_pictures in ((1, False), (8, True)):
+        scorer: Any = Scripted(dict.fromkeys(range(6), 0.5))
+        scorer.mllm = SimpleNamespace(pictures=limit)
+        list(Retriever(collection, scorer).search(both, SearchOptions(top_k=3, split="train")))
+        assert [view.image is not None for view in scorer.views] == [reads_pictures] * 3
+        assert all(view.text for view in scorer.views)
 
 
 @pytest.mark.parametrize("mode", ["log-odds", "likelihood"])
