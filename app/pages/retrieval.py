@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import corpora, state, ui
-from app.pages import retrieval_cards, retrieval_controls, retrieval_steps
+from app.pages import retrieval_cards, retrieval_controls, retrieval_enhancement, retrieval_steps
+from app.pages.retrieval_address import follow_address, show_address
+from app.pages.retrieval_form import fill
 from app.pages.retrieval_scene import Scene
 from app.retrieval import exports, models
-from app.retrieval.request import FIRST_STEP, STEPS, read, write
+from app.retrieval.request import FIRST_STEP, STEPS
 from app.retrieval.session import Run, Session
 from app.retrieval.view import View, view_of, waiting
 from app.ui import tag
@@ -29,14 +31,12 @@ POLL, SLOW_POLL = 0.5, 1.5
 SLOWEST = 6.0
 """A machine that cannot keep up is looked at half as often, again and again, down to once in this many seconds."""
 
-_OURS = ("q", "image", "upload", "k", "skip", "stop", "corpus", "split", "mode", "enhance", "view", "tie", "step")
-
 
 def page() -> None:
     """The page."""
     ui.install_style("retrieval")
     session = st.session_state.setdefault("retrieval", Session())
-    _follow_address(session)
+    follow_address(session)
     ui.page_title(
         "Retrieval",
         "Embeddings find a small pool; a multimodal model then reads each candidate together with the query and decides. The "
@@ -99,44 +99,6 @@ def _missing() -> None:
         ui.empty("The weights are not here", f"Searching needs {' and '.join(lacking)}.", models.WEIGHTS)
     elif models.mllm() == models.DEMO and (lacking := models.missing_weights("fine")):
         ui.empty("The coarse stage answers alone", f"Reading the pool needs {' and '.join(lacking)}.", models.WEIGHTS)
-
-
-# The address.
-
-
-def _follow_address(session: Session) -> None:
-    """Do what the address says, unless that is what is shown already."""
-    given = {name: st.query_params[name] for name in _OURS if name in st.query_params}
-    step = given.pop("step", None)
-    if step is not None and step not in STEPS:
-        state.notice(f"There is no step {step[:40]!r}. Showing {STEPS[session.step]!r}.")
-        del st.query_params["step"]
-    elif step is not None:
-        session.step = step
-    if given == session.address or (not given and (session.run is not None or session.address is None)):
-        session.address = session.address or given
-        return
-    session.address = given
-    request, notices = read(given, corpora.paths(), session.uploads)
-    entry = corpora.entry(request.corpus)
-    if entry is not None and entry.corpus is not None:
-        if request.item and models.item_row(entry, request.item) is None:
-            notices.append(f"{entry.corpus.name} has no item {request.item[:60]!r}; the picture is left out.")
-            request = replace(request, item="")
-        if request.split not in ("", "all", *entry.corpus.splits):
-            notices.append(f"{entry.corpus.name} has no split {request.split[:40]!r}; its default is searched.")
-            request = replace(request, split="")
-    for sentence in notices:
-        state.notice(sentence)
-    retrieval_controls.fill(session, request)
-    if request.asks:
-        session.search(request)
-
-
-def show_address(session: Session) -> None:
-    """Write search and step into the address, as one entry of the browser's history."""
-    request = session.run.request if session.run is not None else session.draft
-    state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None})
 
 
 def _pace(session: Session) -> float | None:
@@ -239,7 +201,7 @@ def _body(session: Session, scene: Scene, view: View) -> ui.Html:
     if session.step == "pool":
         return retrieval_steps.pool(scene, view)
     if session.step == "enhance":
-        return retrieval_steps.enhance(scene, view, session.picked)
+        return retrieval_enhancement.enhance(scene, view, session.picked)
     if session.step == "ranks":
         return retrieval_steps.ranks(scene, view)
     if session.step == "prompt":
@@ -316,6 +278,6 @@ def _enhance_now() -> None:
     if session.run is None:
         return
     request = replace(session.run.request, enhance="paper")
-    retrieval_controls.fill(session, request)
+    fill(session, request)
     retrieval_controls.start(session, request)
     _open_step(session, "enhance")

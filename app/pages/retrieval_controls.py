@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from app import corpora, ui
+from app.pages.retrieval_address import show_address
+from app.pages.retrieval_form import collect, fill, key_of
 from app.pages.retrieval_scene import cut
+from app.pages.retrieval_settings import settings
 from app.retrieval import examples, models
-from app.retrieval.request import MOST, PRESETS, VIEWS, Request, write
+from app.retrieval.request import Request, write
 from app.retrieval.session import Session
 from app.retrieval.uploads import check
 from app.ui import Html, tag
 from engine.errors import InputError
-from engine.retrieval.events import MODES
 
 OFFERED = 15
-MARGINS = {"skip": 0.05, "stop": 2.0}
-"""Where the early stops begin when they are switched on: a cosine, and log-odds."""
-
-_MODES = {
-    "": "The model's own default",
-    "log-odds": "Log-odds of True against False",
-    "posterior": "Log-odds with the coarse prior",
-    "true-false": "P(True), cut to two decimals (paper)",
-    "generated": "A score the model writes",
-    "expected": "Expected rating, 0 to 9",
-    "likelihood": "Likelihood of the caption",
-    "listwise": "List-wise choice",
-}
-_SPLITS = {"": "Whole corpus", "train": "Training split", "validation": "Validation split", "test": "Test split"}
 
 
 def draw(session: Session) -> Request:
     """Draw the bar; returns what the controls say now."""
     if (
-        _key(session, "k") not in st.session_state
+        key_of(session, "k") not in st.session_state
     ):  # first visit, or back from another page: hidden widgets are forgotten
         fill(session, session.draft)
     entry = corpora.entry(session.draft.corpus)
@@ -50,7 +37,7 @@ def draw(session: Session) -> Request:
             st.text_input(
                 "Query",
                 session.filled.text,
-                key=_key(session, "text"),
+                key=key_of(session, "text"),
                 placeholder="Describe what you look for",
                 label_visibility="collapsed",
                 width="stretch",
@@ -61,54 +48,12 @@ def draw(session: Session) -> Request:
         with st.popover("Picture", icon=":material/add_photo_alternate:", key="retrieval_picture_popover"):
             _picture(session, entry)
         with st.popover("Settings", icon=":material/tune:", key="retrieval_settings_popover"):
-            _settings(session, entry)
+            settings(session, entry)
     request = collect(session)
     if session.fault:
         st.warning(ui.plain(session.fault), icon=":material/info:")
     ui.live(_below(session, entry, request), key="retrieval_below", on_event=on_event)
     return request
-
-
-def fill(session: Session, request: Request) -> None:
-    """Set every control to what a request says.
-
-    The controls get new names, and with them new beginnings: a value that is written into the session's state does not
-    reach a widget the browser has not mounted yet, such as those of a closed popover.
-    """
-    session.draft = session.filled = request
-    session.fills += 1
-
-
-def _key(session: Session, name: str) -> str:
-    return f"retrieval_{name}_{session.fills}"
-
-
-def collect(session: Session) -> Request:
-    """What the controls say; the picture is not a control and comes from the draft."""
-    draft = session.draft
-
-    def said(name: str, default: Any) -> Any:
-        value = st.session_state.get(_key(session, name))
-        return default if value is None else value
-
-    margins: dict[str, Any] = {}
-    for name, begin in MARGINS.items():
-        before = getattr(draft, name)
-        on = said(f"{name}_on", before is not None)
-        margins[name] = float(said(name, before or begin)) if on else None
-    session.draft = replace(
-        draft,
-        text=str(said("text", draft.text)),
-        corpus=said("corpus", draft.corpus),
-        split=said("split", draft.split),
-        k=int(said("k", draft.k)),
-        mode=said("mode", draft.mode),
-        enhance=said("enhance", draft.enhance),
-        view=said("view", draft.view),
-        tie="on" if said("tie", draft.tie == "on") else "off",
-        **margins,
-    )
-    return session.draft
 
 
 def start(session: Session, request: Request) -> None:
@@ -117,8 +62,6 @@ def start(session: Session, request: Request) -> None:
     if session.search(request):
         session.address = {name: value for name, value in write(request).items() if value is not None}
         session.step = "fine"
-        from app.pages.retrieval import show_address
-
         show_address(session)
 
 
@@ -270,77 +213,3 @@ def _upload(key: str) -> None:
         return
     session.keep(upload)
     start(session, replace(collect(session), item="", upload=upload.digest))
-
-
-def _settings(session: Session, entry: corpora.Entry | None) -> None:
-    known, begin = corpora.paths(), session.filled
-    keys = list(known)
-    st.selectbox(
-        "Corpus",
-        keys,
-        keys.index(begin.corpus) if begin.corpus in keys else 0,
-        key=_key(session, "corpus"),
-        format_func=lambda key: "Demo corpus" if key == corpora.DEMO else known[key].name,
-        help="More corpora: atomscope serve --corpus DIR",
-        on_change=_other_corpus,
-    )
-    if entry is not None and entry.corpus is not None:
-        there = [split for split in entry.corpus.splits if split]
-        if there:
-            default = models.gallery(entry, "")
-            options = ["", *(["all"] if default else []), *(split for split in there if split != default)]
-            st.selectbox(
-                "Searched part",
-                options,
-                options.index(begin.split) if begin.split in options else 0,
-                key=_key(session, "split"),
-                format_func=lambda split: _split_label(entry, split),
-                help="The demo model was trained on the training split; the test split is what it has never seen.",
-            )
-    help_ = "Candidates the coarse stage hands to the model."
-    st.slider("Pool size", 1, MOST, begin.k, key=_key(session, "k"), help=help_)
-    modes = ["", *MODES]
-    st.selectbox(
-        "Score mode", modes, modes.index(begin.mode), key=_key(session, "mode"), format_func=_MODES.__getitem__
-    )
-    st.segmented_control(
-        "Visual enhancement",
-        list(PRESETS),
-        default=begin.enhance,
-        key=_key(session, "enhance"),
-        format_func=lambda name: {"off": "Off", "paper": "Paper", "published-code": "Published code"}[name],
-        required=True,
-        help="Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so "
-        "that both readings can be shown.",
-    )
-    st.segmented_control(
-        "What the model reads of a candidate",
-        list(VIEWS),
-        default=begin.view,
-        key=_key(session, "view"),
-        format_func=VIEWS.__getitem__,
-        required=True,
-        help="Automatic: what the query is not. Pictures for a text, captions for a picture.",
-    )
-    st.toggle("Ties go to the lowest entropy (paper rule)", begin.tie == "on", key=_key(session, "tie"))
-    for name, label, text, step in (
-        ("skip", "Skip reading when the coarse lead is decisive", "Cosine lead of the first over the second", 0.01),
-        ("stop", "Stop reading when the best score leads", "Lead of the best fine score over the second", 0.5),
-    ):
-        margin = getattr(begin, name)
-        if st.toggle(label, margin is not None, key=_key(session, f"{name}_on")):
-            st.number_input(text, 0.001, 999.0, margin or MARGINS[name], step, key=_key(session, name))
-    st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
-
-
-def _split_label(entry: corpora.Entry, split: str) -> str:
-    assert entry.corpus is not None  # the caller has looked
-    real = models.gallery(entry, split)
-    count = entry.corpus.splits.get(real, len(entry.corpus)) if real else len(entry.corpus)
-    return f"{_SPLITS.get(real, real)} ({count:,} items)"
-
-
-def _other_corpus() -> None:
-    """Another corpus has other items and splits: the picture and the part of the one before mean nothing in it."""
-    session: Session = st.session_state["retrieval"]
-    fill(session, replace(collect(session), item="", upload="", split=""))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app import state, ui
-from app.corpora import thumb_url
+from app import ui
 from app.pages import retrieval_cards as cards
 from app.pages import retrieval_charts as charts
 from app.pages.retrieval_scene import UNITS, Scene, cut, signed
 from app.retrieval.request import STEPS
 from app.retrieval.view import Row, View, sweep
 from app.ui import Html, tag
-from engine.retrieval.events import FineRecord
-from engine.retrieval.query import Enhancement
 
 
 def stepper(shown: str, view: View) -> Html:
@@ -135,90 +132,10 @@ def chooser(scene: Scene, view: View, row: Row) -> Html:
     return tag("div", small, cls="as-chooser")
 
 
-def enhance(scene: Scene, view: View, item: int | None) -> Html:
-    """Step 3: every candidate read without and with visual enhancement, and the entropy that decided."""
-    row = picked(view, item)
-    if row is None:
-        return _nothing("No candidate has been scored, so there is nothing to enhance.")
-    on = scene.request.enhance != "off"
-    both = [r for r in view.final if r.status == "scored" and r.plain is not None]
-    plain = row.plain if row.plain is not None else (None if on else row.record)
-    enhanced = row.record if on else None
-    left = _off_on(scene, both, view.mode) if both else _off(on)
-    fired = [r for r in both if r.record is not None and r.record.fired_layer is not None]
-    told = f"it fired for {len(fired)} of {len(both)} candidates" if both else "switched off in this search"
-    right = tag(
-        "div",
-        ui.section("Entropy after each layer", cut(scene.caption(row.entry.item), 46)),
-        chooser(scene, view, row),
-        charts.layers(plain, enhanced, *_acts(scene, enhanced)),
-        tag(
-            "p",
-            "After each decoder layer the logit lens asks which word would come next; the entropy of its ten best words, "
-            "divided by ln 10, is 1 when it has no idea. Above the dashed line, inside the shaded layers, visual tokens are "
-            "injected again.",
-            cls="as-caption",
-        ),
-    )
-    head = ui.section(ui.term("Visual enhancement", "visual enhancement"), told)
-    return tag("section", tag("div", tag("div", head, left), right, cls="as-halves"), cls="as-step")
-
-
-def _acts(scene: Scene, record: FineRecord | None) -> tuple[float | None, int, int]:
-    """Entropy above which the chosen preset acts, and the first and last layer after which it may."""
-    if record is None or not record.layer_entropy:
-        return None, 0, 0
-    from engine.retrieval.enhancement.settings import resolve  # torch comes with it, and is there once a model has read
-
-    chosen = resolve(Enhancement(preset=scene.request.enhance), len(record.layer_entropy))  # type: ignore[arg-type]
-    return chosen.threshold, chosen.first, chosen.last
-
-
-def _off(on: bool) -> Html:
-    text = (
-        "These readings were made without enhancement only: the model, or this score mode, does not support it."
-        if on
-        else "Long texts make a model forget what it saw. Enhancement puts visual tokens back into a layer's output when the "
-        "model is unsure. Choose a preset under Settings and search again, or press the button below: every candidate is "
-        "then read twice, without and with it."
-    )
-    return tag("p", text, cls="as-caption")
-
-
-def _off_on(scene: Scene, rows: list[Row], mode: str) -> Html:
-    body = []
-    ranks = {r.entry.item: p for p, r in enumerate(sorted(rows, key=lambda r: -(_plain(r))), 1)}
-    for row in rows:
-        record = row.record
-        assert record is not None  # a scored row has one
-        change = (record.score or 0) - _plain(row)
-        layer = "–" if record.fired_layer is None else f"{record.fired_layer + 1}"
-        cls = "as-up" if change > 1e-9 else "as-down" if change < -1e-9 else ""
-        body.append(
-            tag(
-                "tr",
-                tag(
-                    "td", tag("span", scene.pic(row.entry.item), cls="as-tiny"), cut(scene.caption(row.entry.item), 34)
-                ),
-                tag("td", signed(_plain(row), mode), tag("em", f"place {ranks[row.entry.item]}")),
-                tag("td", signed(record.score, mode), tag("em", f"place {row.place}")),
-                tag("td", tag("span", signed(change, "log-odds"), cls=cls)),
-                tag("td", layer),
-            )
-        )
-    names = ("candidate", "off", "on", "change", "layer")
-    head = tag("thead", tag("tr", [tag("th", name) for name in names]))
-    return tag("table", head, tag("tbody", body), cls="as-off-on")
-
-
-def _plain(row: Row) -> float:
-    return float(row.plain.score or 0.0) if row.plain is not None else float(row.score or 0.0)
-
-
 def ranks(scene: Scene, view: View) -> Html:
     """Step 4: from coarse rank to final place."""
     if not view.rows:
-        return _nothing("The pool is empty.")
+        return nothing("The pool is empty.")
     risen = sum(row.entry.rank > row.place for row in view.rows)
     hint = f"{risen} of {len(view.rows)} rise" if view.read else "the model read nothing, so nothing moves"
     return tag(
@@ -233,7 +150,7 @@ def prompt(scene: Scene, view: View, item: int | None) -> Html:
     """Step 6: exactly what the model was asked, and what it would say next."""
     row = picked(view, item)
     if row is None or row.record is None:
-        return _nothing("No candidate has been scored, so there is no prompt to show.")
+        return nothing("No candidate has been scored, so there is no prompt to show.")
     record = row.record
     answer = tag("p", tag("b", "It wrote: "), record.text, cls="as-caption") if record.text else None
     said = f"{record.prompt_tokens:,} tokens" if record.prompt_tokens else ""
@@ -268,7 +185,7 @@ def pool_size(scene: Scene, view: View) -> Html:
     """Step 7: what every smaller pool would have given, for free."""
     points = sweep(view, scene.answer, scene.request.tie == "on")
     if not points:
-        return _nothing("Nothing was read, so there is nothing to compare pool sizes with.")
+        return nothing("Nothing was read, so there is nothing to compare pool sizes with.")
     spans: list[tuple[int, int, int]] = []
     for point in points:
         if spans and spans[-1][2] == point.first:
@@ -314,7 +231,8 @@ def _times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def _nothing(sentence: str) -> Html:
+def nothing(sentence: str) -> Html:
+    """A step that has nothing to show, and why."""
     return tag("section", tag("p", sentence, cls="as-caption"), cls="as-step")
 
 
@@ -334,13 +252,3 @@ def results_table(scene: Scene, view: View) -> Html:
     head = tag("tr", [tag("th", name) for name in columns])
     body = [tag("tr", [tag("td", cell) for cell in row]) for row in rows]
     return tag("div", tag("table", tag("thead", head), tag("tbody", body)), cls="as-scroll as-export")
-
-
-def concept_href(atom: int) -> str:
-    """Where an atom is explained."""
-    return state.href("concepts", atom=atom)
-
-
-def query_picture(content: str, item: int | None, uri: str) -> str:
-    """Address of the query's picture: an upload's own data, or the corpus's thumbnail."""
-    return uri or (thumb_url(content, item) if item is not None else "")

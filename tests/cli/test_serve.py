@@ -50,8 +50,22 @@ def test_only_this_machine_is_answered_unless_asked() -> None:
 
 def test_the_server_and_the_pages_load_no_model_library() -> None:
     code = (
-        "import sys, app.server, app.main, app.pages.concepts, app.pages.activation_counts;"
+        "import sys, app.server, app.main, app.pages.concepts, app.pages.activation_counts, app.pages.retrieval;"
         "print([m for m in ('torch', 'transformers', 'umap', 'numba', 'sklearn', 'triton') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_corpus_that_cannot_be_searched_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--corpus", str(tmp_path / "none"), "--no-browser"]) == WRONG_INPUT
+    assert "does not exist" in capsys.readouterr().err
+    assert run(["serve", "--corpus", str(tmp_path), "--no-browser"]) == WRONG_INPUT
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--mllm", str(tmp_path), "--no-browser"]) == WRONG_INPUT
+    assert "has no config.json" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text("{}")
+    assert serve.check_mllm(str(tmp_path)) == str(tmp_path.resolve()) and serve.check_mllm("demo") == "demo"

@@ -8,6 +8,7 @@ import pytest
 from app.pages import retrieval_cards as cards
 from app.pages import retrieval_charts as charts
 from app.pages import retrieval_steps as steps
+from app.pages.retrieval_enhancement import enhance
 from app.pages.retrieval_scene import Scene
 from app.retrieval.request import STEPS, Request
 from app.retrieval.view import view_of
@@ -95,9 +96,9 @@ def test_enhancement_shows_off_and_on(stream, scene: Scene) -> None:
     both = [CandidateScored(replace(e.record, fired_layer=1, score=e.record.score + 1), e.record) for e in events[2:4]]
     on = Scene(scene.content, scene.items, Request(text="x", enhance="paper"), None, "")
     view = view_of([*events[:2], *both, Done([11, 10], [], {})])
-    html = steps.enhance(on, view, None)
+    html = enhance(on, view, None)
     assert "it fired for 2 of 2 candidates" in html and "+1.00" in html and "fired after layer 2" in html
-    assert "Choose a preset" in steps.enhance(scene, view_of(events), None)
+    assert "Choose a preset" in enhance(scene, view_of(events), None)
 
 
 def test_a_prompt_is_shown_as_it_is(stream, scene: Scene) -> None:

@@ -1,0 +1,101 @@
+"""The settings of a search: corpus, pool, score mode, enhancement, tie rule and early stops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app import corpora, ui
+from app.pages.retrieval_form import MARGINS, collect, fill, key_of
+from app.retrieval import models
+from app.retrieval.request import MOST, PRESETS, VIEWS
+from app.retrieval.session import Session
+from engine.retrieval.events import MODES
+
+_MODES = {
+    "": "The model's own default",
+    "log-odds": "Log-odds of True against False",
+    "posterior": "Log-odds with the coarse prior",
+    "true-false": "P(True), cut to two decimals (paper)",
+    "generated": "A score the model writes",
+    "expected": "Expected rating, 0 to 9",
+    "likelihood": "Likelihood of the caption",
+    "listwise": "List-wise choice",
+}
+_SPLITS = {"": "Whole corpus", "train": "Training split", "validation": "Validation split", "test": "Test split"}
+
+
+def settings(session: Session, entry: corpora.Entry | None) -> None:
+    """Draw them, as they were when the controls were last set."""
+    known, begin = corpora.paths(), session.filled
+    keys = list(known)
+    st.selectbox(
+        "Corpus",
+        keys,
+        keys.index(begin.corpus) if begin.corpus in keys else 0,
+        key=key_of(session, "corpus"),
+        format_func=lambda key: "Demo corpus" if key == corpora.DEMO else known[key].name,
+        help="More corpora: atomscope serve --corpus DIR",
+        on_change=_other_corpus,
+    )
+    if entry is not None and entry.corpus is not None:
+        there = [split for split in entry.corpus.splits if split]
+        if there:
+            default = models.gallery(entry, "")
+            options = ["", *(["all"] if default else []), *(split for split in there if split != default)]
+            st.selectbox(
+                "Searched part",
+                options,
+                options.index(begin.split) if begin.split in options else 0,
+                key=key_of(session, "split"),
+                format_func=lambda split: _split_label(entry, split),
+                help="The demo model was trained on the training split; the test split is what it has never seen.",
+            )
+    help_ = "Candidates the coarse stage hands to the model."
+    st.slider("Pool size", 1, MOST, begin.k, key=key_of(session, "k"), help=help_)
+    modes = ["", *MODES]
+    st.selectbox(
+        "Score mode", modes, modes.index(begin.mode), key=key_of(session, "mode"), format_func=_MODES.__getitem__
+    )
+    st.segmented_control(
+        "Visual enhancement",
+        list(PRESETS),
+        default=begin.enhance,
+        key=key_of(session, "enhance"),
+        format_func=lambda name: {"off": "Off", "paper": "Paper", "published-code": "Published code"}[name],
+        required=True,
+        help="Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so "
+        "that both readings can be shown.",
+    )
+    st.segmented_control(
+        "What the model reads of a candidate",
+        list(VIEWS),
+        default=begin.view,
+        key=key_of(session, "view"),
+        format_func=VIEWS.__getitem__,
+        required=True,
+        help="Automatic: what the query is not. Pictures for a text, captions for a picture.",
+    )
+    st.toggle("Ties go to the lowest entropy (paper rule)", begin.tie == "on", key=key_of(session, "tie"))
+    for name, label, text, step in (
+        ("skip", "Skip reading when the coarse lead is decisive", "Cosine lead of the first over the second", 0.01),
+        ("stop", "Stop reading when the best score leads", "Lead of the best fine score over the second", 0.5),
+    ):
+        margin = getattr(begin, name)
+        if st.toggle(label, margin is not None, key=key_of(session, f"{name}_on")):
+            st.number_input(text, 0.001, 999.0, margin or MARGINS[name], step, key=key_of(session, name))
+    st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
+
+
+def _split_label(entry: corpora.Entry, split: str) -> str:
+    assert entry.corpus is not None  # the caller has looked
+    real = models.gallery(entry, split)
+    count = entry.corpus.splits.get(real, len(entry.corpus)) if real else len(entry.corpus)
+    return f"{_SPLITS.get(real, real)} ({count:,} items)"
+
+
+def _other_corpus() -> None:
+    """Another corpus has other items and splits: the picture and the part of the one before mean nothing in it."""
+    session: Session = st.session_state["retrieval"]
+    fill(session, replace(collect(session), item="", upload="", split=""))
