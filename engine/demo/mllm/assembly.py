@@ -89,6 +89,7 @@ def make_processor(language_folder: Path) -> AyaVisionProcessor:
     images = GotOcr2ImageProcessorPil(
         size={"height": 224, "width": 224},
         crop_to_patches=False,
+        max_patches=1,  # AyaVision's processor asks for tiles whatever the line above says
         image_mean=[0.48145466, 0.4578275, 0.40821073],
         image_std=[0.26862954, 0.26130258, 0.27577711],
     )

@@ -19,7 +19,7 @@ from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
 from engine.demo.mllm.pairs import Material, as_dict, captioned, load_material
 from engine.demo.mllm.train import MllmConfig, Trainer
 from engine.demo.mllm.views import load_views
-from engine.files import write_json
+from engine.files import read_json, write_json
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
 from engine.retrieval.embedders import load_embedder
@@ -69,6 +69,7 @@ def build_demo_mllm(
         "validation": as_dict(validation),
         "config": asdict(config),
         "best": best,
+        "history": read_json(work / "history.json")["history"],
         **calibrate(work / "best.safetensors", corpus, validation, config.rank, progress),
     }
     shutil.copyfile(work / "best.safetensors", out / "trained.safetensors")
