@@ -136,6 +136,15 @@ def _scaled(corpus: Corpus, item: int) -> bytes:
     return buffer.getvalue()
 
 
+def readable(content: str, item: int) -> bool:
+    """Whether :func:`thumbnail` has a picture to give; asked where a broken image would be shown otherwise."""
+    corpus = find(content)
+    try:
+        return corpus is not None and bool(thumbnail(corpus, item))
+    except AtomscopeError:
+        return False
+
+
 def thumb_url(content: str, item: int) -> str:
     """Address of :func:`thumbnail`."""
     return f"/atomscope/corpus/{content}/{item}.webp"

@@ -48,8 +48,8 @@ def page() -> None:
         (
             "Embeddings are quick but blind to details, the model is slow but reads: so the model only sees the pool. What the "
             "pool lacks, no score can bring back.",
-            "A score is the model's own next-word probability, nothing was trained for ranking. Look at the label mass first: "
-            "when it is low, the model wanted to say something else.",
+            "A score comes from the probabilities the model gives to its next word. Look at the label mass first: when it is "
+            "low, the model wanted to say something else than True or False.",
         ),
     )
     request = retrieval_controls.draw(session)

@@ -33,7 +33,7 @@ def funnel(scene: Scene, view: View) -> Html:
         blocks.append(
             tag(
                 "li",
-                scene.pic(first.entry.item, missing=first.status == "failed"),
+                scene.pic(first.entry.item, failed=first.status == "failed"),
                 tag(
                     "span",
                     tag("em", "first" if done is not None else "first so far"),
@@ -71,7 +71,7 @@ def strip(scene: Scene, view: View) -> Html:
     cards = [
         tag(
             "figure",
-            scene.pic(row.entry.item, missing=row.status == "failed" and _vanished(row)),
+            scene.pic(row.entry.item, failed=row.status == "failed"),
             tag("span", row.entry.rank, cls="as-rank"),
             tag(
                 "figcaption",
@@ -83,11 +83,6 @@ def strip(scene: Scene, view: View) -> Html:
         for row in view.rows
     ]
     return tag("div", cards, cls="as-grid as-pool")
-
-
-def _vanished(row: Row) -> bool:
-    # The picture's route would answer 404 too: an empty frame says the same without a broken image.
-    return row.status == "failed"
 
 
 def ceiling(scene: Scene, view: View) -> Html:
@@ -146,7 +141,7 @@ def _card(scene: Scene, view: View, row: Row) -> Html:
     badge = tag("span", row.place if settled else row.entry.rank, cls="as-rank")
     body = {"scored": _scored, "failed": _failed, "waiting": _waiting, "unread": _unread}[row.status](view, row)
     words = tag("p", scene.mark(row.entry.item), cut(scene.caption(row.entry.item), 90), cls="as-words-2")
-    head = tag("div", scene.pic(row.entry.item, missing=_vanished(row)), badge, moved(row) if settled else None)
+    head = tag("div", scene.pic(row.entry.item, failed=row.status == "failed"), badge, moved(row) if settled else None)
     first = settled and row.place == 1
     cls = f"as-card as-{row.status}" + (" as-winner" if first else "")
     return tag("article", head, words, body, cls=cls)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app import ui
-from app.corpora import thumb_url
+from app.corpora import readable, thumb_url
 from app.retrieval.request import Request
 from app.retrieval.view import Row
 from app.ui import Html, tag
@@ -59,11 +59,11 @@ class Scene:
         """What an item is called: its caption, else its id."""
         return str(self.items["caption"].iat[item] or self.items["id"].iat[item])
 
-    def pic(self, item: int, missing: bool = False) -> Html:
-        """An item's picture, or its text."""
+    def pic(self, item: int, failed: bool = False) -> Html:
+        """An item's picture, or its text; of a candidate that failed, an empty frame if its file has vanished."""
         if self.items["kind"].iat[item] == "text":
             return tag("span", cut(self.caption(item), 160), cls="as-text")
-        if missing:
+        if failed and not readable(self.content, item):
             return tag("span", tag("span", "no picture", cls="as-missing"), cls="as-pic")
         return tag("span", tag("img", src=thumb_url(self.content, item), alt=cut(self.caption(item), 80)), cls="as-pic")
 

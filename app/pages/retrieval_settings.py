@@ -56,7 +56,11 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
     st.slider("Pool size", 1, MOST, begin.k, key=key_of(session, "k"), help=help_)
     modes = ["", *MODES]
     st.selectbox(
-        "Score mode", modes, modes.index(begin.mode), key=key_of(session, "mode"), format_func=_MODES.__getitem__
+        "Score mode",
+        modes,
+        modes.index(begin.mode),
+        key=key_of(session, "mode"),
+        format_func=lambda mode: _MODES.get(mode, mode),
     )
     st.segmented_control(
         "Visual enhancement",

@@ -95,6 +95,9 @@ def fine(scene: Scene, view: View) -> Html:
     notes = [ui.warn(event.reason) for event in (view.skipped, view.stopped) if event is not None]
     if view.done is not None and view.done.cancelled:
         notes.append(ui.warn(f"Cancelled after {view.read} of {len(view.rows)}: the others keep their coarse order."))
+    if view.mode == "posterior":
+        text = "The score adds what the coarse cosine is worth (fitted on validation pools) to the model's log-odds of True."
+        notes.append(tag("p", text, cls="as-caption"))
     unit = UNITS.get(view.mode, "")
     order = "by fine score" if view.done is not None else "in coarse order while the model reads"
     hint = f"{order}{f'; the score is the {unit}' if unit else ''}"

@@ -96,7 +96,7 @@ class Session:
         job = run.looks.get(atlas.key)
         if job is None:
             upload = self.uploads.get(run.request.upload)
-            items = [row.entry.item for row in view.final if row.status != "failed"][:COMPARED]
+            items = [row.entry.item for row in view.final[:COMPARED]]
             job = Job(partial(_look, key=atlas.key, request=run.request, upload=upload, items=items))
             run.looks[atlas.key] = job
             try:
