@@ -46,7 +46,10 @@ def models(view: View, title: str, note: str) -> Html:
         name = str(embedder.get("title") or embedder.get("name", ""))
         parts.append(tag("span", "embedded by ", tag("b", name), _note(embedder)))
     said = str(reader.get("note") or note)
-    parts.append(tag("span", "read by ", tag("b", title), f": {said}" if said else ""))
+    if reader or view.skipped is None:
+        parts.append(tag("span", "read by ", tag("b", title), f": {said}" if said else ""))
+    else:
+        parts.append(tag("span", "read by no model: the coarse order stands"))
     return tag("p", parts, cls="as-models")
 
 

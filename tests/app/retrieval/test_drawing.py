@@ -12,7 +12,7 @@ from app.pages.retrieval_enhancement import enhance
 from app.pages.retrieval_scene import Scene
 from app.retrieval.request import STEPS, Request
 from app.retrieval.view import view_of
-from engine.retrieval.events import CandidateScored, Done, FineRecord, FineSkipped, StoppedEarly
+from engine.retrieval.events import CandidateScored, Done, FineRecord, FineSkipped, Started, StoppedEarly
 
 ATTACK = "<img src=x onerror=alert(1)> 'quoted'"
 
@@ -127,3 +127,12 @@ def test_steps_wait_until_they_have_something(stream) -> None:
     html = steps.stepper("fine", view_of(stream([1.0])[:2]))
     assert html.count("as-later") == len(STEPS) - 2 and html.count("aria-current='step'") == 1
     assert "as-later" not in steps.stepper("fine", view_of(stream([1.0])))
+
+
+def test_the_models_are_always_named(stream) -> None:
+    view = view_of(stream([1.0]))
+    assert "read by <b>Demo</b>: small" in steps.models(view, "Demo", "")
+    events = stream([1.0])
+    alone = [Started({"embedder": {"name": "e"}, "mllm": None, "corpus": {"name": "c"}}, {}), events[1]]
+    html = steps.models(view_of([*alone, FineSkipped("There is none."), Done([10], [], {})]), "Demo", "a note")
+    assert "read by no model" in html and "Demo" not in html
