@@ -39,7 +39,11 @@ def test_judgements_are_those_of_each_pair_alone(tiny: Callable[[], Any], tokeni
     for row, place in ((0, 0), (2, 1), (5, 2)):
         text = f"{OPENING}{WORDINGS[0].question} {material.captions[row]}{CLOSING}"
         ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
-        seen = model.model.multi_modal_projector(material.patches[0, pools[row, place]][None].float()).reshape(1, 49, -1)
+        seen = model.model.multi_modal_projector(material.patches[0, pools[row, place]][None].float()).reshape(
+            1, 49, -1
+        )
         at = (ids[0] == model.config.image_token_id).nonzero()[:, 0]
         hidden = model.model.language_model(inputs_embeds=words[ids].index_copy(1, at, seen)).last_hidden_state[0, -1]
-        np.testing.assert_allclose(found[row, place], (hidden @ (words[true] - words[false])).item(), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(
+            found[row, place], (hidden @ (words[true] - words[false])).item(), rtol=1e-3, atol=1e-3
+        )
