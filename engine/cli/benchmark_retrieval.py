@@ -115,12 +115,17 @@ def _sizes(written: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _names(written: str) -> tuple[str, ...]:
+    """The names of a list separated by commas, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in written.split(",") if part.strip()))
+
+
 def _modes(written: str) -> tuple[Any, ...]:
     from engine.retrieval.events import MODES
 
     if written == "all":
         return MODES
-    chosen = tuple(dict.fromkeys(part.strip() for part in written.split(",") if part.strip()))
+    chosen = _names(written)
     for mode in chosen:
         if mode not in MODES:
             raise InputError(f"There is no score mode {mode!r}; choose of {', '.join(MODES)}, or all.")
@@ -130,7 +135,7 @@ def _modes(written: str) -> tuple[Any, ...]:
 def _directions(written: str) -> tuple[Any, ...]:
     from engine.retrieval.evaluation.coarse import DIRECTIONS
 
-    chosen = tuple(dict.fromkeys(part.strip() for part in written.split(",") if part.strip()))
+    chosen = _names(written)
     wrong = [part for part in chosen if part not in DIRECTIONS]
     if wrong or not chosen:
         raise InputError(f"There is no direction {written!r}; choose of {', '.join(DIRECTIONS)}.")

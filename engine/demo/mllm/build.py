@@ -16,7 +16,7 @@ from engine.backbones import embedded, load_backbone
 from engine.corpus import Corpus, open_corpus
 from engine.demo.mllm.assembly import LANGUAGE, TRAINED, VISION, assemble, put_in
 from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
-from engine.demo.mllm.pairs import Material, as_dict, captioned, load_material
+from engine.demo.mllm.pairs import Material, as_dict, load_material
 from engine.demo.mllm.train import MllmConfig, Trainer
 from engine.demo.mllm.views import load_views
 from engine.files import read_json, write_json
@@ -50,11 +50,10 @@ def build_demo_mllm(
     store = extract(backbone, corpus, cache_dir() / "stores" / "demo-clip-b16", progress=progress)
     sentences = SentenceEncoder(embedded.fetch(MODEL, progress)).embed(corpus.items["caption"].to_list())
     train, validation = (load_material(corpus, store, split, sentences) for split in ("train", "validation"))
-    rows = captioned(corpus, store, "train")
     train = replace(
         train,
         patches=torch.cat(
-            [train.patches, load_views(corpus, backbone, rows, config.views, work / "views.npy", progress)]
+            [train.patches, load_views(corpus, backbone, train.rows, config.views, work / "views.npy", progress)]
         ),
     )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from transformers import AyaVisionForConditionalGeneration, PreTrainedTokenizerBase
 
-from engine.demo.mllm.packing import pack
+from engine.demo.mllm.packing import pack, read
 from engine.demo.mllm.pairs import Material
 from engine.demo.mllm.wording import CAPTIONING, WORDINGS
 from engine.progress import Progress
@@ -45,14 +45,8 @@ def pool_log_odds(
         for start in range(0, len(asked), _TOGETHER):
             part = asked[start : start + _TOGETHER]
             packed = pack(tokenizer, first.question, [material.captions[row] for row, _ in part], CAPTIONING, ["."])
-            place = (packed.ids[0] == model.config.image_token_id).nonzero()[:, 0]
-            bias = torch.zeros(packed.allowed.shape, dtype=words.dtype).masked_fill(~packed.allowed, -torch.inf)
-            hidden = language(
-                inputs_embeds=words[packed.ids].index_copy(1, place, seen.reshape(1, -1, words.shape[1])),
-                attention_mask=bias,
-                position_ids=packed.positions,
-                use_cache=False,
-            ).last_hidden_state[0, packed.answers]
+            pictures = seen.reshape(1, -1, words.shape[1])
+            hidden = read(language, packed, pictures, model.config.image_token_id)[0, packed.answers]
             found[part[:, 0], part[:, 1]] = (hidden @ direction).float().numpy()
         progress.advance()
     progress.finish()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 OPENING = "<|im_start|>user\n<repo_name><gh_stars>" + "<file_sep>" * 49 + "<filename>"
@@ -76,6 +76,21 @@ def pack(
         ids[i, at : at + len(tokens)] = torch.tensor(tokens)
         spoken[i, : len(tokens)] = torch.tensor(tokens)
     return Packed(ids, positions[None], allowed[None, None], answers, spoken, torch.arange(at - 1, at - 1 + longest))
+
+
+def read(language: nn.Module, packed: Packed, pictures: Tensor, image_token: int) -> Tensor:
+    """Last hidden states [B, L, d] of packed sequences; ``pictures`` [B, 49, d] take the places of ``image_token``."""
+    words: Tensor = language.embed_tokens.weight  # type: ignore[union-attr, assignment]
+    device = words.device
+    place = (packed.ids[0] == image_token).nonzero()[:, 0].to(device)
+    bias = torch.zeros(packed.allowed.shape, dtype=words.dtype).masked_fill(~packed.allowed, -torch.inf)
+    hidden: Tensor = language(
+        inputs_embeds=words[packed.ids.to(device)].index_copy(1, place, pictures.to(words.dtype)),
+        attention_mask=bias.to(device),
+        position_ids=packed.positions.to(device),
+        use_cache=False,
+    ).last_hidden_state
+    return hidden
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

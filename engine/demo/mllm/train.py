@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AyaVisionForConditionalGeneration, PreTrainedTokenizerBase
 
-from engine.demo.mllm.packing import pack
+from engine.demo.mllm.packing import pack, read
 from engine.demo.mllm.pairs import Material, groups, phrase
 from engine.demo.mllm.wording import CAPTIONING, CHANCES, WORDINGS, Wording
 from engine.errors import AtomscopeError
@@ -221,16 +221,7 @@ class Trainer:
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             seen = self.projector(self._patches(material, members).to(device))
             seen = seen.reshape(len(members), -1, seen.shape[-1])
-            embedded = self.words[packed.ids.to(device)]
-            place = packed.ids[0] == self.model.config.image_token_id
-            embedded = embedded.index_copy(1, place.nonzero()[:, 0].to(device), seen.float())
-            bias = torch.zeros(packed.allowed.shape)
-            hidden = language(
-                inputs_embeds=embedded,
-                attention_mask=bias.masked_fill(~packed.allowed, -math.inf).to(device),
-                position_ids=packed.positions.to(device),
-                use_cache=False,
-            ).last_hidden_state
+            hidden = read(language, packed, seen, self.model.config.image_token_id)
         return hidden, packed
 
     def _patches(self, material: Material, members: np.ndarray) -> Tensor:
