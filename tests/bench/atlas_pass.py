@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +31,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[0] = str(ROOT)
+sys.path.append(str(ROOT / "tests" / "bench"))
+
+from machine import apart  # noqa: E402
 
 GOAL = 10.0
 TOP_N = 24
@@ -60,10 +62,7 @@ def main() -> None:
             print(f"{method} {f'M={atoms}' if atoms else arguments.sae} ...", file=sys.stderr, flush=True)
             given = {"acts": str(arguments.acts or ""), "sae": str(arguments.sae or "")}
             job = {"method": method, "atoms": atoms, "items": arguments.items, **given}
-            done = subprocess.run(
-                [sys.executable, __file__, "--worker", json.dumps(job)], stdout=subprocess.PIPE, text=True, check=True
-            )
-            results.append(json.loads(done.stdout.splitlines()[-1]))
+            results.append(apart(__file__, job))
     document = {"results": results, "ratios": ratios(results)}
     if arguments.json:
         print(json.dumps(document, indent=2))

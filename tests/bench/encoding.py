@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -37,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[0] = str(ROOT)  # a script's own folder comes first, and there kernels.py would be the package ``kernels``
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from machine import machine  # noqa: E402
+from machine import apart, machine  # noqa: E402
 
 METHODS = ["ours", "ours torch", "entmax k=128", "entmax sort", "published"]
 SLOW = ["entmax sort", "published"]
@@ -75,10 +74,7 @@ def main() -> None:
         job = {"method": method, "items": items, "check": min(items, arguments.check_items)}
         job |= {"acts": str(acts), "sae": str(arguments.sae or DEMO_ATLAS / "sae")}
         print(f"{method}, {items * store.n_positions:,} tokens ...", file=sys.stderr, flush=True)
-        done = subprocess.run(
-            [sys.executable, __file__, "--worker", json.dumps(job)], stdout=subprocess.PIPE, text=True, check=True
-        )
-        results.append(json.loads(done.stdout.splitlines()[-1]))
+        results.append(apart(__file__, job))
     document = {"machine": machine("cpu"), "store": store.hash, "tokens": every * store.n_positions, "results": results}
     if arguments.save:
         write_json(ROOT / "assets" / "bench" / "encoding-cpu.json", document)

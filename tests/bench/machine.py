@@ -1,10 +1,21 @@
-"""What a benchmark's figures were measured on."""
+"""What a benchmark's figures were measured on, and how one method is kept from disturbing the next."""
 
 from __future__ import annotations
 
+import json
 import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+
+def apart(script: str, job: dict[str, Any]) -> dict[str, Any]:
+    """What ``script --worker JOB`` prints as its last line: one method, in a process of its own."""
+    command = [sys.executable, script, "--worker", json.dumps(job)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def machine(device: str) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +28,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "tests" / "bench")]
+
+from machine import apart, machine  # noqa: E402
 
 GOALS = {"fresh": 5.0, "repeated": 10.0}
 SAME = 1e-3
@@ -56,8 +57,6 @@ def main() -> None:
         for asked in ("text", "image"):
             rows = {way: _apart(job | {"pool": pool, "asked": asked, "way": way}) for way in ("published", "ours")}
             results.append(_compared(pool, asked, rows["published"], rows["ours"]))
-    from machine import machine
-
     document = {"mllm": rows["ours"]["mllm"], "goals": GOALS, "results": results, "machine": machine("cpu")}
     if arguments.save:
         from engine.files import write_json
@@ -71,10 +70,7 @@ def main() -> None:
 def _apart(job: dict[str, Any]) -> dict[str, Any]:
     """Run one way in a process of its own."""
     print(f"{job['way']}: {job['asked']} query, pool of {job['pool']} ...", file=sys.stderr, flush=True)
-    command = [sys.executable, __file__, "--worker", json.dumps(job)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return apart(__file__, job)
 
 
 def _compared(pool: int, asked: str, published: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
