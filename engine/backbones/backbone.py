@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from engine.backbones.blocks import first_tensor
 from engine.backbones.preprocessing import Preprocessor
 from engine.backbones.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from engine.corpus import Corpus
 
 
 class BackboneOutput(NamedTuple):
@@ -45,6 +48,8 @@ class Backbone:
         Where it runs.
     """
 
+    noun = "images"
+
     def __init__(
         self,
         model: nn.Module,
@@ -66,6 +71,18 @@ class Backbone:
         self._heard = threading.local()
         listened.register_forward_hook(self._hear)
 
+    def prepare(self, corpus: Corpus) -> Corpus:
+        """The corpus in the form this backbone reads: as it is."""
+        return corpus
+
+    def read(self, corpus: Corpus, item: int) -> Tensor:
+        """Input of one picture, float32 [1, 3, H, W]. Raises ``UnreadableItem`` if it cannot be read."""
+        return self.preprocess([corpus.load(item)])
+
+    def blank(self, count: int) -> Tensor:
+        """An input of ``count`` pictures, to measure memory with."""
+        return torch.zeros(count, 3, *self.spec.image_size)
+
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """Normalised pixels, float32 [B, 3, H, W] on the CPU, of RGB pictures of any size."""
         return self._preprocessor.pixels(images)
@@ -83,8 +100,11 @@ class Backbone:
         pixels = pixels.to(self.device, non_blocking=True)
         output = self.model(pixels)
         activations: Tensor = self._heard.__dict__.pop("output")
-        embeddings = nn.functional.normalize(self._embed(output).float(), dim=-1)
-        return BackboneOutput(activations[:, self.positions].float(), embeddings)
+        return BackboneOutput(activations[:, self.positions].float(), self.embeddings_of(output))
+
+    def embeddings_of(self, output: Any) -> Tensor:
+        """Image embeddings, float32 [B, e], unit rows, in what ``model`` returned."""
+        return nn.functional.normalize(self._embed(output).float(), dim=-1)
 
     def _hear(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         self._heard.output = first_tensor(output)
