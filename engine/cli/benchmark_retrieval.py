@@ -30,6 +30,9 @@ def benchmark_retrieval(
     top_k: Annotated[str, typer.Option(help="Pool sizes, separated by commas.")] = "5,10",
     modes: Annotated[str, typer.Option(help="Fine scores, separated by commas; all; default: the model's own.")] = "",
     mllm: Annotated[str, typer.Option(help="demo, hub id, folder; none for the coarse stage only.")] = "demo",
+    reranker: Annotated[
+        str, typer.Option(help="A trained reranker (CrossEncoder) in the model's place: hub id or folder.")
+    ] = "",
     embedder: Annotated[str, typer.Option(help="Model of the coarse stage.")] = "demo",
     directions: Annotated[str, typer.Option(help="text-image, image-text, or both.")] = "text-image,image-text",
     enhancement: Annotated[
@@ -69,16 +72,18 @@ def benchmark_retrieval(
     sugarcrepe = is_sugarcrepe(corpus)
     if sugarcrepe and images is None:
         raise InputError("Name the folder of the SugarCrepe pictures (COCO val2017) with --images.")
+    if reranker and (chosen.modes or enhancement):
+        raise InputError("A trained reranker has one score of its own: leave out --modes and --enhancement.")
     pairs = None if sugarcrepe else load_pairs(corpus, images, _split(corpus, images, split))
     loaded = load_embedder(embedder, device, progress)
-    scorer = load_scorer(mllm, device, progress)
+    scorer = load_scorer(mllm, reranker, device, progress)
     if pairs is not None:
         for warning in pairs.corpus.warnings:
             progress.warn(warning)
         found = benchmark(pairs, loaded, scorer, chosen, progress)
     else:
         assert images is not None
-        asked = chosen.modes or (getattr(scorer, "default_mode", "log-odds"),)
+        asked = chosen.modes or (scorer.default_mode if scorer is not None else "log-odds",)
         found = benchmark_sugarcrepe(corpus, images, loaded, scorer, asked, progress, queries)
     found = finite(found)
     if save is not None:

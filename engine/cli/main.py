@@ -18,7 +18,10 @@ COMMANDS = {
     "atlas": ("engine.cli.atlas", "Build a concept atlas from a trained SAE and stored activations."),
     "evaluate": ("engine.cli.evaluate", "Measure an atlas on held-out data."),
     "search": ("engine.cli.search", "Search a collection: a coarse pool, then a model that reads it."),
+    "prepare": ("engine.cli.prepare", "Embed a collection and read its pictures ahead of live searches."),
     "benchmark-retrieval": ("engine.cli.benchmark_retrieval", "Measure the search: recall of coarse, fine, enhanced."),
+    "import": ("engine.cli.importing", "Read an SAE of another tool: SAELens, the published sparsemax SAE."),
+    "export": ("engine.cli.exporting", "Write a trained SAE as a SAELens folder."),
     "validate": ("engine.cli.validate", "Check every file of an atlas."),
     "demo": ("engine.cli.demo", "Fetch the demo weights; rebuild the demo from its sources."),
 }

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from engine.progress import Progress
     from engine.retrieval.events import Event, PoolReady
     from engine.retrieval.query import Enhancement, Query
-    from engine.retrieval.retriever import Retriever, Scorer
+    from engine.retrieval.retriever import Retriever
+    from engine.retrieval.scorer import Scorer
 
 app = typer.Typer(add_completion=False)
 
@@ -38,6 +39,9 @@ def search(
     embedder: Annotated[
         str, typer.Option(help="Model of the coarse stage: demo, or a CLIP, SigLIP or sentence-transformers model.")
     ] = "demo",
+    reranker: Annotated[
+        str, typer.Option(help="A trained reranker (CrossEncoder) in the model's place: hub id or folder.")
+    ] = "",
     top_k: Annotated[int, typer.Option(help="Size of the coarse pool.")] = 5,
     mode: Annotated[
         str,
@@ -74,7 +78,7 @@ def search(
     opened_embedder = load_embedder(embedder, device, progress)
     collection = open_collection(opened, opened_embedder, progress, backend=index)  # type: ignore[arg-type]
     collection.rows(split)  # a wrong split is refused before a large model is loaded
-    retriever = Retriever(collection, load_scorer(mllm, device, progress))
+    retriever = Retriever(collection, load_scorer(mllm, reranker, device, progress))
     for warning in collection.warnings:
         progress.warn(warning)
     events = retriever.search(query, options)
@@ -93,14 +97,18 @@ def read_image(path: Path) -> Any:
     return decode_image(path)
 
 
-def load_scorer(name: str, device: str, progress: Progress) -> Scorer | None:
-    """The fine stage's model, None for "none"."""
-    if name == NO_MODEL:
+def load_scorer(mllm: str, reranker: str, device: str, progress: Progress) -> Scorer | None:
+    """What reads the pool: the reranker where one is named, else the multimodal model; None for "none"."""
+    if reranker:
+        from engine.retrieval.reranker import load_reranker
+
+        return load_reranker(reranker, device, progress)
+    if mllm == NO_MODEL:
         return None
     from engine.retrieval.fine import FineScorer
     from engine.retrieval.mllm import load_mllm
 
-    return FineScorer(load_mllm(name, device, progress))
+    return FineScorer(load_mllm(mllm, device, progress))
 
 
 def chosen_enhancement(preset: str) -> Enhancement | None:

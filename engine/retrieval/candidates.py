@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from PIL import Image
@@ -75,7 +74,7 @@ def digest(image: Image.Image | None) -> str:
     return hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).hexdigest()
 
 
-def failed(entry: PoolEntry, mode: Mode | Literal["reranker"], error: Exception, start: float) -> CandidateFailed:
+def failed(entry: PoolEntry, mode: Mode, error: Exception, start: float) -> CandidateFailed:
     """The record of a candidate that could not be scored; ``start`` is when it was begun (``time.perf_counter``)."""
     took = (time.perf_counter() - start) * 1000
     return CandidateFailed(FineRecord(entry, None, mode, parsed=False, milliseconds=took, error=_sentence(error)))

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Mode = Literal["log-odds", "posterior", "true-false", "generated", "expected", "likelihood", "listwise"]
+Mode = Literal["log-odds", "posterior", "true-false", "generated", "expected", "likelihood", "listwise", "reranker"]
 MODES: tuple[Mode, ...] = ("log-odds", "posterior", "true-false", "generated", "expected", "likelihood", "listwise")
+"""The training-free scores, which a search may ask for; a trained reranker knows its own only."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class FineRecord:
 
     entry: PoolEntry
     score: float | None
-    mode: Mode | Literal["reranker"]
+    mode: Mode
     p_true: float | None = None
     p_false: float | None = None
     label_mass: float | None = None

@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.errors import AtomscopeError
 from engine.retrieval.byte_cache import ByteCache
 from engine.retrieval.mllm import Mllm
+from engine.retrieval.picture_store import PictureStore
 
 _TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets")
 _PIXELS = "pixel_"
@@ -40,7 +41,7 @@ class Picture:
     encoded : dict or None
         The vision tower's output.
     reused : bool
-        Whether the vision tower's output came from the cache.
+        Whether the vision tower's output came from memory or disk.
     """
 
     key: str
@@ -63,6 +64,8 @@ class Shelf:
 
     Attributes
     ----------
+    store : PictureStore
+        Pictures read ahead of any search. It is only looked into here; ``preparation`` fills it.
     share : bool
         Whether this architecture takes a vision output that was computed before. Where it does not, pixels are given anew
         with every prompt.
@@ -70,6 +73,7 @@ class Shelf:
 
     mllm: Mllm
     limit: int
+    store: PictureStore
     share: bool = True
     _kept: ByteCache[Picture] = field(init=False)
 
@@ -91,6 +95,10 @@ class Shelf:
         if found is not None:
             found.reused = found.encoded is not None
             return found
+        if key and self.share and (kept := self.store.get(key, self.mllm.device)) is not None:
+            picture = Picture(key, *kept, reused=True)
+            self._keep(picture)
+            return picture
         return self._prepare(key, image())
 
     @torch.inference_mode()
@@ -109,7 +117,7 @@ class Shelf:
                 picture.encoded = {name: _part(value, number, len(alike)) for name, value in output.items()}
                 picture.inputs = picture.grids
                 if picture.key:
-                    self._kept.put(picture.key, picture, _size(picture.encoded) + _size(picture.inputs))
+                    self._keep(picture)
 
     def inputs(self, pictures: Sequence[Picture]) -> dict[str, Any]:
         """What the model's forward gets for these pictures, in the order they stand in the batch."""
@@ -127,6 +135,9 @@ class Shelf:
     def clear(self) -> None:
         """Take all pictures off the shelf."""
         self._kept.clear()
+
+    def _keep(self, picture: Picture) -> None:
+        self._kept.put(picture.key, picture, _size(picture.encoded) + _size(picture.inputs))
 
     def _tower(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
         read = self.mllm.model.get_image_features

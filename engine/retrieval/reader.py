@@ -18,6 +18,7 @@ from transformers import DynamicCache
 from engine.retrieval.byte_cache import ByteCache
 from engine.retrieval.composer import Composer, Prompt, Sight
 from engine.retrieval.mllm import Mllm
+from engine.retrieval.picture_store import PictureStore
 from engine.retrieval.pictures import Shelf
 
 
@@ -36,15 +37,17 @@ class Reader(Composer):
     mllm : Mllm
     picture_bytes, prefix_bytes : int
         Room for vision outputs, and for keys and values.
+    store : PictureStore, optional
+        Pictures read ahead; default: the model's in the cache.
 
     Attributes
     ----------
     shelf : Shelf
     """
 
-    def __init__(self, mllm: Mllm, picture_bytes: int, prefix_bytes: int) -> None:
+    def __init__(self, mllm: Mllm, picture_bytes: int, prefix_bytes: int, store: PictureStore | None = None) -> None:
         super().__init__(mllm)
-        self.shelf = Shelf(mllm, picture_bytes)
+        self.shelf = Shelf(mllm, picture_bytes, store or PictureStore.of(mllm))
         self._stored: ByteCache[list[tuple[Tensor, Tensor]]] = ByteCache(prefix_bytes)
         self._types = _type_ids(mllm)
         self._rope = getattr(mllm.model.model, "get_rope_index", None)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -14,14 +11,14 @@ from engine.backbones import checkpoints
 from engine.backbones.loading import pick_device
 from engine.errors import InputError
 from engine.progress import Progress, Silent
-from engine.retrieval.byte_cache import ByteCache
-from engine.retrieval.candidates import CandidateView, batches, digest, failed, sides
-from engine.retrieval.events import CandidateFailed, CandidateScored, FineRecord
+from engine.retrieval.candidates import CandidateView, sides
+from engine.retrieval.events import FineRecord, Mode
 from engine.retrieval.prompts import Side
-from engine.retrieval.query import Query, SearchOptions
+from engine.retrieval.query import SearchOptions
+from engine.retrieval.ranking import Prior
+from engine.retrieval.scorer import PoolScorer, Scored, Search
 
-MODE: Literal["reranker"] = "reranker"
-_RECORDS, _RECORD = 2**24, 1024
+MODE: Mode = "reranker"
 
 
 def load_reranker(name: str, device: str = "auto", progress: Progress | None = None) -> Reranker:
@@ -61,107 +58,37 @@ def load_reranker(name: str, device: str = "auto", progress: Progress | None = N
     return Reranker(model, identity)
 
 
-class Reranker:
-    """Scores candidates with a trained CrossEncoder; the same interface as ``FineScorer``.
-
-    Attributes
-    ----------
-    identity : dict
-        Name, revision, architecture, note, dtype, device.
-    default_mode : str
-        ``"reranker"``: there is no other.
-    enhancement_fault : str
-        Always a sentence: a trained reranker is read as it is.
-    """
+class Reranker(PoolScorer[tuple[Any, Any]]):
+    """Scores candidates with a trained CrossEncoder; see ``Scorer`` for what it tells of itself."""
 
     default_mode = MODE
+    prior = Prior()  # a reranker has no mode "posterior"
     enhancement_fault = "Visual enhancement belongs to the training-free score; a trained reranker is read as it is."
 
     def __init__(self, model: Any, identity: dict[str, Any]) -> None:
+        super().__init__()
         self.identity = identity
         self._model = model
-        self._pictures = "image" in model.modalities
-        self._records: ByteCache[FineRecord] = ByteCache(_RECORDS)
-        self._lock = threading.Lock()
+        self.pictures = 2 if "image" in model.modalities else 0
 
-    def score(
-        self,
-        query: Query,
-        candidates: Sequence[CandidateView],
-        options: SearchOptions,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> Iterator[CandidateScored | CandidateFailed]:
-        """Score the candidates in the order given, a batch at a time; a failure costs the others nothing.
-
-        Raises
-        ------
-        InputError
-            If the options ask for visual enhancement.
-        """
+    def _mode(self, options: SearchOptions) -> Mode:
         if options.enhancement is not None:
             raise InputError(self.enhancement_fault)
-        asked = digest(query.image)
-        for batch in batches(candidates, max(1, options.batch)):
-            if cancelled():
-                return
-            with self._lock:
-                events = [*self._batch(query, asked, batch, options)]
-            yield from events
+        return MODE
 
-    def _batch(
-        self, query: Query, asked: str, batch: Sequence[CandidateView], options: SearchOptions
-    ) -> list[CandidateScored | CandidateFailed]:
-        done: dict[int, CandidateScored | CandidateFailed] = {}
-        pairs: dict[int, tuple[Any, Any]] = {}
-        start = time.perf_counter()
-        keys = [self._key(query, asked, view, options) for view in batch]
-        for place, view in enumerate(batch):
-            if (kept := self._records.get(keys[place])) is not None:
-                took = (time.perf_counter() - start) * 1000
-                done[place] = CandidateScored(replace(kept, entry=view.entry, cache="score", milliseconds=took))
-                continue
-            try:
-                pairs[place] = self._pair(query, view, options)
-            except Exception as error:
-                done[place] = failed(view.entry, MODE, error, start)
-        for place, event in self._predict(batch, pairs):
-            done[place] = event
-            if isinstance(event, CandidateScored) and keys[place] is not None:
-                self._records.put(keys[place], event.record, _RECORD)
-        return [done[place] for place in range(len(batch))]
+    def _scored(
+        self, _search: Search, views: Sequence[CandidateView], tasks: Sequence[tuple[Any, Any]]
+    ) -> Sequence[Scored]:
+        values = self._model.predict(list(tasks), batch_size=len(tasks), show_progress_bar=False)
+        return [(FineRecord(view.entry, float(value), MODE), None) for view, value in zip(views, values, strict=True)]
 
-    def _predict(
-        self, batch: Sequence[CandidateView], pairs: dict[int, tuple[Any, Any]]
-    ) -> Iterator[tuple[int, CandidateScored | CandidateFailed]]:
-        """Scores of all pairs together; if that fails, one by one."""
-        if not pairs:
-            return
-        start = time.perf_counter()
-        try:
-            values = self._model.predict(list(pairs.values()), batch_size=len(pairs), show_progress_bar=False)
-        except Exception as error:
-            for place, pair in pairs.items():
-                if len(pairs) > 1:
-                    yield from self._predict(batch, {place: pair})
-                else:
-                    yield place, failed(batch[place].entry, MODE, error, start)
-            return
-        share = (time.perf_counter() - start) * 1000 / len(pairs)
-        for place, value in zip(pairs, values, strict=True):
-            yield place, CandidateScored(FineRecord(batch[place].entry, float(value), MODE, milliseconds=share))
-
-    def _pair(self, query: Query, view: CandidateView, options: SearchOptions) -> tuple[Any, Any]:
-        asked, seen = sides(query, view, options.view, self._pictures)
-        if (asked.picture or seen.picture) and not self._pictures:
+    def _task(self, search: Search, view: CandidateView) -> tuple[Any, Any]:
+        asked, seen = sides(search.query, view, search.options.view, self.pictures > 0)
+        if (asked.picture or seen.picture) and not self.pictures:
             whose = "the query is a picture" if asked.picture else "the candidates are pictures"
             raise InputError(f"{self.identity['name']} reads texts only, and {whose}; use a multimodal reranker.")
-        return _element(asked, query.image), _element(seen, view.image() if seen.picture and view.image else None)
-
-    @staticmethod
-    def _key(query: Query, asked: str, view: CandidateView, options: SearchOptions) -> Any:
-        if view.image is not None and not view.key:
-            return None
-        return (query.text, asked, view.key, view.text, options.view)
+        image = view.image() if seen.picture and view.image else None
+        return _element(asked, search.query.image), _element(seen, image)
 
 
 def _element(side: Side, image: Image.Image | None) -> Any:

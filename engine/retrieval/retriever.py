@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
 
 from engine.corpus import UnreadableItem
 from engine.errors import InputError
@@ -26,21 +25,7 @@ from engine.retrieval.events import (
 from engine.retrieval.pool import make_pool, wanted_parts
 from engine.retrieval.query import Query, SearchOptions
 from engine.retrieval.ranking import final_order, lead
-
-
-class Scorer(Protocol):
-    """What reads query and candidates: a ``FineScorer`` or a trained ``Reranker``."""
-
-    identity: dict[str, Any]
-
-    def score(
-        self,
-        query: Query,
-        candidates: Sequence[CandidateView],
-        options: SearchOptions,
-        cancelled: Callable[[], bool] = ...,
-    ) -> Iterator[CandidateScored | CandidateFailed]:
-        """One event a candidate, as soon as it is known."""
+from engine.retrieval.scorer import Scorer
 
 
 class Retriever:
@@ -107,8 +92,8 @@ class Retriever:
 
         A model that reads one picture a prompt is given captions where the query brings a picture, unless asked otherwise.
         """
-        pictures = getattr(getattr(self.scorer, "mllm", None), "pictures", None)
-        if options.view == "auto" and query.image is not None and pictures == 1:
+        one = self.scorer is not None and self.scorer.pictures == 1
+        if options.view == "auto" and query.image is not None and one:
             return ("text", "image")
         return wanted_parts(query, options.view)
 

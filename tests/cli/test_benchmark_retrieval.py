@@ -13,6 +13,7 @@ from PIL import Image
 from engine.cli.main import run
 from engine.retrieval.events import CandidateScored, FineRecord
 from engine.retrieval.query import Query, SearchOptions
+from engine.retrieval.ranking import Prior
 
 
 class Reader:
@@ -20,7 +21,10 @@ class Reader:
 
     def __init__(self) -> None:
         self.identity = {"name": "reader", "revision": "1"}
-        self.default_mode = "log-odds"
+        self.default_mode, self.prior, self.pictures, self.enhancement_fault = "log-odds", Prior(), 1, ""
+
+    def clear(self) -> None:
+        """Keeps nothing."""
 
     def score(
         self, query: Query, candidates: Sequence[Any], options: SearchOptions, cancelled: Callable[[], bool] = bool

@@ -12,6 +12,7 @@ import pytest
 from engine.cli.main import run
 from engine.retrieval.events import CandidateFailed, CandidateScored, FineRecord
 from engine.retrieval.query import Query, SearchOptions
+from engine.retrieval.ranking import Prior
 
 
 class Reader:
@@ -19,6 +20,10 @@ class Reader:
 
     def __init__(self) -> None:
         self.identity = {"name": "reader", "revision": "1", "note": "a stand-in"}
+        self.default_mode, self.prior, self.pictures, self.enhancement_fault = "log-odds", Prior(), 1, ""
+
+    def clear(self) -> None:
+        """Keeps nothing."""
 
     def score(
         self, query: Query, candidates: Sequence[Any], options: SearchOptions, cancelled: Callable[[], bool] = bool

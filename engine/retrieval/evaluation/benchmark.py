@@ -18,7 +18,7 @@ from engine.retrieval.evaluation.timing import timed
 from engine.retrieval.events import Mode, PoolEntry
 from engine.retrieval.query import Enhancement
 from engine.retrieval.ranking import final_order
-from engine.retrieval.retriever import Scorer
+from engine.retrieval.scorer import Scorer
 
 LONGEST_LIST = 9
 """Captions the listwise mode reads in one prompt; larger pools have no listwise score."""
@@ -103,7 +103,7 @@ def benchmark(
         }
     if scorer is None:
         return document
-    modes = options.modes or (getattr(scorer, "default_mode", "log-odds"),)
+    modes = options.modes or (scorer.default_mode,)
     document |= {"label_mass": {}, "true_false": {}, "seconds": {}}
     for number, mode in enumerate(modes):
         enhancement = options.enhancement if number == 0 else None

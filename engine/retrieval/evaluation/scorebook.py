@@ -21,10 +21,9 @@ from engine.paths import cache_dir
 from engine.progress import Progress
 from engine.retrieval import prompts
 from engine.retrieval.candidates import CandidateView
-from engine.retrieval.events import CandidateScored, FineRecord, Mode, PoolEntry
+from engine.retrieval.events import MODES, CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.query import Enhancement, Query, SearchOptions
-from engine.retrieval.ranking import Prior
-from engine.retrieval.retriever import Scorer
+from engine.retrieval.scorer import Scorer
 
 _KEPT = ("score", "p_true", "p_false", "label_mass", "entropy", "fired_layer", "milliseconds", "error")
 
@@ -73,7 +72,7 @@ class ScoreBook:
         self.scorer, self.mode, self.enhancement = scorer, mode, enhancement
         # A pair's place in a pool is not known here: log-odds are kept, the prior is added when the pool is ordered.
         self.read_as: Mode = "log-odds" if mode == "posterior" else mode
-        self.prior = getattr(scorer, "prior", Prior()).log_odds if mode == "posterior" else None
+        self.prior = scorer.prior.log_odds if mode == "posterior" else None
         self.folder = folder or cache_dir() / "retrieval" / "scores"
         self.judged: dict[str, Judged] = {}
         self.plain = ScoreBook(scorer, mode, folder=folder) if enhancement is not None else None
@@ -110,7 +109,12 @@ class ScoreBook:
             return
         wanted = list(dict.fromkeys(captions)) if joint else missing
         options = SearchOptions(
-            top_k=len(wanted), mode=self.read_as, enhancement=self.enhancement, view="text", batch=batch, tie_rule=False
+            top_k=len(wanted),
+            mode=self.read_as if self.read_as in MODES else "",  # a reranker is not asked for a mode
+            enhancement=self.enhancement,
+            view="text",
+            batch=batch,
+            tie_rule=False,
         )
         found: dict[str, FineRecord] = {}
         plain: dict[str, FineRecord] = {}

@@ -23,7 +23,7 @@ from engine.retrieval.evaluation.measures import interval, median
 from engine.retrieval.evaluation.pairs import spread
 from engine.retrieval.evaluation.scorebook import ScoreBook
 from engine.retrieval.events import Mode
-from engine.retrieval.retriever import Scorer
+from engine.retrieval.scorer import Scorer
 
 _FIELDS = ("filename", "caption", "negative_caption")
 _SEED = 2026

@@ -7,9 +7,10 @@ from typing import Any
 from engine.progress import Progress
 from engine.retrieval.evaluation.coarse import Asked, Direction, Galleries
 from engine.retrieval.evaluation.measures import median
-from engine.retrieval.events import Done, Mode
+from engine.retrieval.events import MODES, Done, Mode
 from engine.retrieval.query import Query, SearchOptions
-from engine.retrieval.retriever import Retriever, Scorer
+from engine.retrieval.retriever import Retriever
+from engine.retrieval.scorer import Scorer
 
 
 def timed(
@@ -32,8 +33,7 @@ def timed(
         return {}
     collection, pairs = galleries.collection, galleries.pairs
     retriever, found = Retriever(collection, scorer), dict[str, Any]()
-    forget = getattr(scorer, "clear", lambda: None)
-    options = SearchOptions(top_k=top_k, mode=mode, split=pairs.split)
+    options = SearchOptions(top_k=top_k, mode=mode if mode in MODES else "", split=pairs.split)
     progress.start("Taking the time", sum(min(searches, len(queries)) for queries in asked.values()), "searches")
     for direction, queries in asked.items():
         times = []
@@ -42,7 +42,7 @@ def timed(
                 query = Query(text=pairs.captions[one.query])
             else:
                 query = Query(image=collection.image(one.query))
-            forget()
+            scorer.clear()
             times += [event.seconds for event in retriever.search(query, options) if isinstance(event, Done)]
             progress.advance()
         medians = {name: median([seconds[name] for seconds in times]) for name in ("coarse", "fine", "all")}

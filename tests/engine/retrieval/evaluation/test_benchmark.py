@@ -18,6 +18,7 @@ from engine.retrieval.evaluation.measures import gains, interval, recalls
 from engine.retrieval.evaluation.pairs import spread
 from engine.retrieval.events import CandidateScored, Done, FineRecord
 from engine.retrieval.query import Enhancement, Query, SearchOptions
+from engine.retrieval.ranking import Prior
 from engine.retrieval.retriever import Retriever
 
 
@@ -26,10 +27,13 @@ class Oracle:
 
     def __init__(self, embedder: Any, sure: float = 1.0) -> None:
         self.identity = {"name": "oracle", "revision": str(sure)}
-        self.default_mode = "log-odds"
+        self.default_mode, self.prior, self.pictures, self.enhancement_fault = "log-odds", Prior(), 1, ""
         self.embedder, self.sure = embedder, sure
         self.asked: list[tuple[int, ...]] = []
         self.stop_after: int | None = None
+
+    def clear(self) -> None:
+        """Keeps nothing."""
 
     def score(
         self, query: Query, candidates: Sequence[Any], options: SearchOptions, cancelled: Callable[[], bool] = bool
