@@ -271,6 +271,7 @@ def _on_event(event: ui.Event) -> None:
         _open_step(session, event.value)
     elif event.on == "pick" and event.value.isdigit():
         session.picked = int(event.value)
+        show_address(session)
 
 
 def _enhance_now() -> None:

@@ -9,16 +9,16 @@ import streamlit as st
 from app import corpora, state
 from app.pages.retrieval_form import fill
 from app.retrieval import models
-from app.retrieval.request import FIRST_STEP, STEPS, read, write
+from app.retrieval.request import FIRST_STEP, STEPS, Request, read, write
 from app.retrieval.session import Session
 
-_OURS = ("q", "image", "upload", "k", "skip", "stop", "corpus", "split", "mode", "enhance", "view", "tie", "step")
+_OURS = (*write(Request()), "step", "candidate")
 
 
 def follow_address(session: Session) -> None:
     """Do what the address says, unless that is what is shown already."""
     given = {name: st.query_params[name] for name in _OURS if name in st.query_params}
-    step = given.pop("step", None)
+    step, candidate = given.pop("step", None), given.pop("candidate", "")
     if step is not None and step not in STEPS:
         state.notice(f"There is no step {step[:40]!r}. Showing {STEPS[session.step]!r}.")
         del st.query_params["step"]
@@ -26,6 +26,7 @@ def follow_address(session: Session) -> None:
         session.step = step
     if given == session.address or (not given and (session.run is not None or session.address is None)):
         session.address = session.address or given
+        _choose(session, candidate)
         return
     session.address = given
     request, notices = read(given, corpora.paths(), session.uploads)
@@ -42,9 +43,23 @@ def follow_address(session: Session) -> None:
     fill(session, request)
     if request.asks:
         session.search(request)
+    _choose(session, candidate)
+
+
+def _choose(session: Session, candidate: str) -> None:
+    """Make the corpus item with this id the candidate that a step looks at; "" leaves the first of the order."""
+    entry = corpora.entry(session.run.request.corpus) if session.run is not None else None
+    session.picked = models.item_row(entry, candidate) if entry is not None and candidate else None
+    if candidate and entry is not None and session.picked is None:
+        state.notice(f"There is no candidate {candidate[:60]!r}. Showing the first.")
+        del st.query_params["candidate"]
 
 
 def show_address(session: Session) -> None:
     """Write search and step into the address, as one entry of the browser's history."""
     request = session.run.request if session.run is not None else session.draft
-    state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None})
+    entry = corpora.entry(request.corpus)
+    chosen = None
+    if session.picked is not None and entry is not None and entry.corpus is not None:
+        chosen = str(entry.corpus.items["id"].iat[session.picked])
+    state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None, "candidate": chosen})

@@ -45,7 +45,9 @@ def draw(session: Session) -> Request:
             st.form_submit_button(
                 "Search", type="primary", icon=":material/search:", key="retrieval_search", on_click=_submit
             )
-        with st.popover("Picture", icon=":material/add_photo_alternate:", key="retrieval_picture_popover"):
+        # A name of its own after every choice: a new popover is closed, so the answer is not covered.
+        popover = f"retrieval_picture_popover_{session.chosen}"
+        with st.popover("Picture", icon=":material/add_photo_alternate:", key=popover):
             _picture(session, entry)
         with st.popover("Settings", icon=":material/tune:", key="retrieval_settings_popover"):
             settings(session, entry)
@@ -83,6 +85,7 @@ def on_event(event: ui.Event) -> None:
             start(session, request)
     elif event.on == "picture":
         request = replace(collect(session), item=event.value, upload="")
+        session.chosen += 1
         start(session, request)
     elif event.on == "no-picture":
         session.draft = replace(session.draft, item="", upload="")
@@ -212,4 +215,5 @@ def _upload(key: str) -> None:
         session.fault = str(error)
         return
     session.keep(upload)
+    session.chosen += 1
     start(session, replace(collect(session), item="", upload=upload.digest))

@@ -9,7 +9,6 @@ from app.pages.retrieval_steps import chooser, nothing, picked
 from app.retrieval.view import Row, View
 from app.ui import Html, tag
 from engine.retrieval.events import FineRecord
-from engine.retrieval.query import Enhancement
 
 
 def enhance(scene: Scene, view: View, item: int | None) -> Html:
@@ -47,7 +46,8 @@ def _acts(scene: Scene, record: FineRecord | None) -> tuple[float | None, int, i
         return None, 0, 0
     from engine.retrieval.enhancement.settings import resolve  # torch comes with it, and is there once a model has read
 
-    chosen = resolve(Enhancement(preset=scene.request.enhance), len(record.layer_entropy))  # type: ignore[arg-type]
+    assert scene.request.enhancement is not None  # an enhanced record was asked for
+    chosen = resolve(scene.request.enhancement, len(record.layer_entropy))
     return chosen.threshold, chosen.first, chosen.last
 
 

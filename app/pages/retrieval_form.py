@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.retrieval.request import Request
 from app.retrieval.session import Session
+from engine.retrieval.query import ALPHA, THRESHOLD
 
 MARGINS = {"skip": 0.05, "stop": 2.0}
 """Where the early stops begin when they are switched on: a cosine, and log-odds."""
@@ -29,6 +30,11 @@ def key_of(session: Session, name: str) -> str:
     return f"retrieval_{name}_{session.fills}"
 
 
+def preset_shares(preset: str) -> dict[str, float]:
+    """What a preset of visual enhancement says of the numbers it leaves open; {} for "off"."""
+    return {"alpha": ALPHA[preset], "threshold": THRESHOLD} if preset in ALPHA else {}
+
+
 def collect(session: Session) -> Request:
     """What the controls say; the picture is not a control and comes from the draft."""
     draft = session.draft
@@ -42,6 +48,11 @@ def collect(session: Session) -> Request:
         before = getattr(draft, name)
         on = said(f"{name}_on", before is not None)
         margins[name] = float(said(name, before or begin)) if on else None
+    enhance = said("enhance", draft.enhance)
+    shares: dict[str, Any] = {"alpha": None, "threshold": None}
+    for name, own in preset_shares(enhance).items():
+        share = said(f"{name}_{enhance}", getattr(draft, name))
+        shares[name] = None if share == own else share
     session.draft = replace(
         draft,
         text=str(said("text", draft.text)),
@@ -49,9 +60,12 @@ def collect(session: Session) -> Request:
         split=said("split", draft.split),
         k=int(said("k", draft.k)),
         mode=said("mode", draft.mode),
-        enhance=said("enhance", draft.enhance),
+        enhance=enhance,
+        tokens=said("tokens", draft.tokens),
+        gate=said("gate", draft.gate),
         view=said("view", draft.view),
         tie="on" if said("tie", draft.tie == "on") else "off",
         **margins,
+        **shares,
     )
     return session.draft

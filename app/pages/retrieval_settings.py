@@ -7,9 +7,9 @@ from dataclasses import replace
 import streamlit as st
 
 from app import corpora, ui
-from app.pages.retrieval_form import MARGINS, collect, fill, key_of
+from app.pages.retrieval_form import MARGINS, collect, fill, key_of, preset_shares
 from app.retrieval import models
-from app.retrieval.request import MOST, PRESETS, VIEWS
+from app.retrieval.request import GATES, MOST, PRESETS, TOKENS, VIEWS
 from app.retrieval.session import Session
 from engine.retrieval.events import MODES
 
@@ -72,6 +72,9 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
         help="Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so "
         "that both readings can be shown.",
     )
+    preset = st.session_state.get(key_of(session, "enhance"), begin.enhance)
+    if preset != "off":
+        _enhancement(session, preset)
     st.segmented_control(
         "What the model reads of a candidate",
         list(VIEWS),
@@ -90,6 +93,40 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
         if st.toggle(label, margin is not None, key=key_of(session, f"{name}_on")):
             st.number_input(text, 0.001, 999.0, margin or MARGINS[name], step, key=key_of(session, name))
     st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
+
+
+def _enhancement(session: Session, preset: str) -> None:
+    """What a preset leaves open; its numbers begin with the preset's own."""
+    begin = session.filled
+    words = {
+        "alpha": "Share of the injected part in the layer's MLP output: 0.3 in the paper, 0.12 in the code.",
+        "threshold": "Entropy of the logit lens above which it acts: 0.75 in both presets.",
+    }
+    with st.container(horizontal=True, gap="small"):
+        for name, own in preset_shares(preset).items():
+            given = getattr(begin, name) if begin.enhance == preset else None
+            # The preset is part of the key: each keeps numbers of its own.
+            key = key_of(session, f"{name}_{preset}")
+            value = own if given is None else given
+            st.number_input(name.capitalize(), 0.0, 1.0, value, 0.05, key=key, help=words[name])
+    st.segmented_control(
+        "Injected tokens",
+        list(TOKENS),
+        default=begin.tokens,
+        key=key_of(session, "tokens"),
+        format_func=TOKENS.__getitem__,
+        required=True,
+        help="The picture's tokens (paper), or every token of the prompt (published code).",
+    )
+    st.segmented_control(
+        "How often it acts",
+        list(GATES),
+        default=begin.gate,
+        key=key_of(session, "gate"),
+        format_func=GATES.__getitem__,
+        required=True,
+        help="In the first layer whose entropy exceeds the threshold, or in each of them.",
+    )
 
 
 def _split_label(entry: corpora.Entry, split: str) -> str:

@@ -33,13 +33,26 @@ STEPS = {
 }
 FIRST_STEP = "fine"
 
+TOKENS = {"": "As the preset", "visual": "The picture's", "all": "All"}
+GATES = {"once": "Once", "every": "Every layer above"}
+
 _CHOICES: dict[str, tuple[str, ...]] = {
     "mode": ("", *MODES),
     "enhance": tuple(PRESETS),
+    "tokens": tuple(TOKENS),
+    "gate": tuple(GATES),
     "view": tuple(VIEWS),
     "tie": ("on", "off"),
 }
-_WORDS = {"mode": "score mode", "enhance": "enhancement preset", "view": "view of a candidate", "tie": "tie rule"}
+_WORDS = {
+    "mode": "score mode",
+    "enhance": "enhancement preset",
+    "tokens": "choice of tokens",
+    "gate": "gate of the enhancement",
+    "view": "view of a candidate",
+    "tie": "tie rule",
+}
+_SHARES = ("alpha", "threshold")
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,10 @@ class Request:
         Score mode; "" the model's own.
     enhance : str
         One of ``PRESETS``.
+    alpha, threshold : float or None
+        Share of the injected part, and lens entropy above which it acts, both 0 to 1; None: the preset's.
+    tokens, gate : str
+        One of ``TOKENS``, one of ``GATES``.
     view : str
         What of a candidate the model reads, one of ``VIEWS``.
     tie : str
@@ -78,6 +95,10 @@ class Request:
     k: int = 5
     mode: str = ""
     enhance: str = "off"
+    alpha: float | None = None
+    threshold: float | None = None
+    tokens: str = ""
+    gate: str = "once"
     view: str = "auto"
     tie: str = "on"
     skip: float | None = None
@@ -94,14 +115,25 @@ class Request:
         pictured = bool(self.item or self.upload)
         return ("both" if self.text.strip() else "image") if pictured else "text"
 
+    @property
+    def enhancement(self) -> Enhancement | None:
+        """The engine's visual enhancement; None when it is off."""
+        if self.enhance == "off":
+            return None
+        return Enhancement(
+            preset=self.enhance,  # type: ignore[arg-type]
+            alpha=self.alpha,
+            threshold=self.threshold,
+            tokens=self.tokens or None,  # type: ignore[arg-type]
+            gate=self.gate,  # type: ignore[arg-type]
+        )
+
     def options(self, split: str) -> SearchOptions:
         """Engine options; ``split`` is the one that is really searched ("" all)."""
-        presets = {name: name for name in PRESETS if name != "off"}
-        enhancement = Enhancement(preset=presets[self.enhance]) if self.enhance in presets else None  # type: ignore[arg-type]
         return SearchOptions(
             top_k=self.k,
             mode=self.mode,  # type: ignore[arg-type]
-            enhancement=enhancement,
+            enhancement=self.enhancement,
             tie_rule=self.tie == "on",
             skip_margin=self.skip,
             stop_lead=self.stop,
@@ -120,7 +152,7 @@ _DEFAULT = Request()
 
 def write(request: Request) -> dict[str, str | None]:
     """Parameters of the address; None removes one that has its default."""
-    numbers = {name: getattr(request, name) for name in ("skip", "stop")}
+    numbers = {name: getattr(request, name) for name in ("skip", "stop", *_SHARES)}
     values: dict[str, Any] = {
         "q": request.text.strip()[:LONGEST_LINK],
         "image": request.item,
@@ -128,7 +160,7 @@ def write(request: Request) -> dict[str, str | None]:
         "k": str(request.k) if request.k != _DEFAULT.k else "",
         **{name: f"{value:g}" if value is not None else "" for name, value in numbers.items()},
     }
-    for name in ("corpus", "split", "mode", "enhance", "view", "tie"):
+    for name in ("corpus", "split", *_CHOICES):
         value = getattr(request, name)
         values[name] = value if value != getattr(_DEFAULT, name) else ""
     return {name: value or None for name, value in values.items()}
@@ -170,6 +202,14 @@ def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[s
             if margin is None:
                 notices.append(f"{given[name][:20]!r} is no margin for an early stop; it stays off.")
             request = _with(request, name, margin)
+    for name in _SHARES:
+        if name in given:
+            share = _share(given[name])
+            if share is None:
+                notices.append(
+                    f"{given[name][:20]!r} is no {name}, which is a number from 0 to 1; the preset's is used."
+                )
+            request = _with(request, name, share)
     if given.get("upload") in uploads:
         request = replace(request, upload=given["upload"], item="")
     elif given.get("upload"):
@@ -186,6 +226,14 @@ def _with(request: Request, name: str, value: Any) -> Request:
 
 def _whole(raw: str) -> int | None:
     return int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else None
+
+
+def _share(raw: str) -> float | None:
+    try:
+        value = float(raw)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None
 
 
 def _positive(raw: str) -> float | None:

@@ -51,6 +51,7 @@ class Session:
     picked: int | None = None
     offered: int = 0
     uploaded: int = 0
+    chosen: int = 0
     polled: float | None = None
     slowness: float = 1
     queue: Queue = queue

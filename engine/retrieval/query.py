@@ -16,6 +16,10 @@ LONGEST = 2_000
 Preset = Literal["paper", "published-code"]
 View = Literal["auto", "image", "text", "both"]
 
+# Paper: alpha 0.3. Code: 0.12 in most of its scripts. Both act above the same lens entropy.
+ALPHA: dict[Preset, float] = {"paper": 0.3, "published-code": 0.12}
+THRESHOLD = 0.75
+
 
 @dataclass(frozen=True)
 class Query:

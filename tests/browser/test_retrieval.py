@@ -139,10 +139,11 @@ def test_every_step_draws(open_page: Callable[..., View], step: str, wanted: str
 
 def test_an_upload_searches_and_is_no_part_of_the_link(open_page: Callable[..., View], picture: Path) -> None:
     view = open_page()
-    view.page.locator(".st-key-retrieval_picture_popover button").first.click()
+    view.page.locator("[class*='st-key-retrieval_picture_popover'] button").first.click()
     view.page.locator("input[type=file]").set_input_files(picture)
     view.page.locator(".as-query-picture").wait_for(timeout=PATIENCE)
     answered(view)
+    assert not view.page.locator("input[type=file]").is_visible()  # nothing covers the answer
     assert "my penguin.jpg" in view.page.locator(".as-query-picture").inner_text()
     assert "1600 × 1600 pixels, uploaded" in view.page.locator(".as-query-picture").inner_text()
     assert view.page.locator(".as-query-picture img").get_attribute("src").startswith("data:image/webp")
@@ -156,7 +157,7 @@ def test_a_text_file_named_png_is_refused(open_page: Callable[..., View], tmp_pa
     path = tmp_path / "notes.png"
     path.write_text("Dear diary, this is no picture.\n" * 20)
     view = open_page()
-    view.page.locator(".st-key-retrieval_picture_popover button").first.click()
+    view.page.locator("[class*='st-key-retrieval_picture_popover'] button").first.click()
     view.page.locator("input[type=file]").set_input_files(path)
     told = view.page.get_by_test_id("stAlert").first
     told.wait_for()

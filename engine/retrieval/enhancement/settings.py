@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.errors import InputError
-from engine.retrieval.query import Enhancement, Preset
+from engine.retrieval.query import ALPHA, THRESHOLD, Enhancement, Preset
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,9 @@ class Settings:
     every: bool
 
 
-# Paper: alpha 0.3, visual tokens. Code: alpha 0.12 in most scripts, all input embeddings, a lens without the final norm.
-_ALPHA: dict[Preset, float] = {"paper": 0.3, "published-code": 0.12}
+# Paper: visual tokens. Code: all input embeddings, a lens without the final norm.
 _TOKENS: dict[Preset, Literal["visual", "all"]] = {"paper": "visual", "published-code": "all"}
 _LENS_NORM: dict[Preset, bool] = {"paper": True, "published-code": False}
-_THRESHOLD = 0.75
 
 
 def resolve(enhancement: Enhancement, depth: int) -> Settings:
@@ -56,10 +54,10 @@ def resolve(enhancement: Enhancement, depth: int) -> Settings:
         If a value makes no sense.
     """
     preset = enhancement.preset
-    if preset not in _ALPHA:
-        raise InputError(f"There is no enhancement preset {preset!r}; choose one of {', '.join(_ALPHA)}.")
-    alpha = _ALPHA[preset] if enhancement.alpha is None else enhancement.alpha
-    threshold = _THRESHOLD if enhancement.threshold is None else enhancement.threshold
+    if preset not in ALPHA:
+        raise InputError(f"There is no enhancement preset {preset!r}; choose one of {', '.join(ALPHA)}.")
+    alpha = ALPHA[preset] if enhancement.alpha is None else enhancement.alpha
+    threshold = THRESHOLD if enhancement.threshold is None else enhancement.threshold
     low, high = enhancement.layers
     if not 0 <= alpha <= 1:
         raise InputError(f"The enhancement's alpha is a share between 0 and 1, not {alpha:g}.")

@@ -130,6 +130,28 @@ def test_next_and_previous_walk_the_steps_and_write_the_address(asked: list[Requ
     assert test.query_params["step"] in ("pool", ["pool"]) and len(asked) == 1
 
 
+def test_a_chosen_candidate_is_part_of_the_address(asked: list[Request], offered: corpora.Entry) -> None:
+    assert offered.corpus is not None
+    second = str(offered.corpus.items["id"].iat[1])
+    test = _mine(offered, q="a wall", step="prompt", candidate=second)
+    assert test.session_state["retrieval"].picked == 1
+    test.button(key="retrieval_previous").click().run()
+    assert test.query_params["candidate"] in (second, [second])  # it stays from step to step
+    test = _mine(offered, q="a wall", step="prompt", candidate="../../etc")
+    assert test.session_state["retrieval"].picked is None and "candidate" not in test.query_params
+    assert "The exact prompt" in _html(test)
+
+
+def test_what_a_preset_leaves_open_can_be_set(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered, q="a wall", enhance="paper", alpha="0.4")
+    assert asked[-1].alpha == 0.4 and test.number_input(key=_key(test, "alpha_paper")).value == 0.4
+    test.number_input(key=_key(test, "alpha_paper")).set_value(0.3)  # the paper's own
+    test.number_input(key=_key(test, "threshold_paper")).set_value(0.5)
+    test.button(key="retrieval_search").click().run()
+    assert (asked[-1].alpha, asked[-1].threshold) == (None, 0.5)
+    assert test.query_params["threshold"] in ("0.5", ["0.5"]) and "alpha" not in test.query_params
+
+
 def test_the_form_searches_and_writes_the_address(asked: list[Request], offered: corpora.Entry) -> None:
     test = _mine(offered)
     test.text_input(key=_key(test, "text")).set_value("  un mur 赤い  ")

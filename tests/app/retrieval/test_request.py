@@ -6,6 +6,7 @@ import pytest
 
 from app.retrieval.request import MOST, Request, read, write
 from engine.errors import InputError
+from engine.retrieval.query import Enhancement
 
 CORPORA = {"demo", "mine-123456"}
 
@@ -20,6 +21,7 @@ def given(request: Request) -> dict[str, str]:
         Request(),
         Request(text="a red panda"),
         Request(text="赤いパンダ & 50% <b>", k=12, mode="true-false", enhance="paper", tie="off"),
+        Request(text="x", enhance="published-code", alpha=0.25, threshold=0.0, tokens="visual", gate="every"),
         Request(item="emoji/1f600", corpus="mine-123456", split="all", view="both", skip=0.05, stop=2.5),
     ],
 )
@@ -43,6 +45,10 @@ def test_defaults_are_not_written() -> None:
         ("k", "١٢", "not between 1 and"),
         ("k", "9" * 400, "not between 1 and"),
         ("skip", "nan", "no margin"),
+        ("alpha", "1.5", "is no alpha"),
+        ("threshold", "nan", "is no threshold"),
+        ("tokens", "none", "There is no choice of tokens"),
+        ("gate", "open", "There is no gate"),
         ("stop", "-1", "no margin"),
         ("upload", "0123456789abcdef", "uploads stay on the machine"),
     ],
@@ -74,4 +80,7 @@ def test_options_are_the_engines() -> None:
     options = Request(text="x", k=7, enhance="published-code", tie="off", stop=1.5).options("test")
     assert (options.top_k, options.tie_rule, options.stop_lead, options.split) == (7, False, 1.5, "test")
     assert options.enhancement is not None and options.enhancement.preset == "published-code"
+    assert options.enhancement.alpha is None and options.enhancement.tokens is None
     assert Request(text="x").options("").enhancement is None
+    open_ = Request(text="x", enhance="paper", alpha=0.5, threshold=0.2, tokens="all", gate="every").options("")
+    assert open_.enhancement == Enhancement(alpha=0.5, threshold=0.2, tokens="all", gate="every")
