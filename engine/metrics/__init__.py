@@ -9,7 +9,8 @@ from engine.metrics.reconstruction import (
     explained_variance_uncentred,
     fvu,
 )
-from engine.metrics.sparsity import FiringCounts, l0_mean, l0_quantiles
+from engine.metrics.sparsity import FiringCounts, l0_bins, l0_mean, l0_quantiles
+from engine.metrics.stability import stability
 
 __all__ = [
     "FiringCounts",
@@ -19,9 +20,11 @@ __all__ = [
     "explained_variance",
     "explained_variance_uncentred",
     "fvu",
+    "l0_bins",
     "l0_mean",
     "l0_quantiles",
     "label_entropy",
     "monosemanticity",
+    "stability",
     "top_label",
 ]

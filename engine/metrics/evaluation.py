@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.inspection.ledger import ledger
 from engine.metrics.labels import label_entropy
 from engine.metrics.monosemanticity import MonosemanticitySums
 from engine.metrics.reconstruction import ReconstructionSums
-from engine.metrics.sparsity import FiringCounts, l0_mean, l0_quantiles
+from engine.metrics.sparsity import FiringCounts, l0_bins, l0_mean, l0_quantiles
 from engine.progress import Progress, Silent
 from kernels.codes import SparseCodes
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 TOP_EXEMPLARS = 16
 BATCH_ITEMS = 16
+LEDGER_TOKENS = 64
 
 
 @torch.no_grad()
@@ -38,7 +40,8 @@ def evaluate(
     -------
     dict of JSON-ready figures
         ``items``, ``tokens``; ``fvu``, ``explained_variance`` (centred) and ``explained_variance_uncentred``; ``l0_mean``,
-        ``l0_quantiles``; ``atoms``, ``dead`` and ``dense`` (counts), ``dead_share``, ``dense_share``; ``label_entropy``
+        ``l0_quantiles``, ``l0_histogram`` (tokens by support size, see ``l0_bins``); ``atoms``, ``dead`` and ``dense``
+        (counts), ``dead_share``, ``dense_share``; ``ledger_gap`` (see ``ledger_gap``); ``label_entropy``
         (bits; mean over the atoms that have at least two labelled exemplars, of the ``top`` items of largest activation)
         and ``monosemanticity`` (mean over the atoms that fire on at least two items), with the number of atoms each mean
         is over; a figure that cannot be measured (no labels, say) is None.
@@ -53,12 +56,14 @@ def evaluate(
     similarity = MonosemanticitySums(sae.config.n_atoms, embeddings.shape[1])
     exemplars = TopItems(top)
 
+    gap = None
     progress.start("evaluate", len(rows))
     for start in range(0, len(rows), BATCH_ITEMS):
         chosen = rows[start : start + BATCH_ITEMS]
         x = torch.cat([torch.as_tensor(store.item(int(row)), dtype=torch.float32) for row in chosen]).to(device)
         codes = sae.encode(x)
         reconstruction.add(x, sae.decode(codes, sae.norm(x)))
+        gap = ledger_gap(sae, x[:LEDGER_TOKENS]) if gap is None else gap
         firing.add(codes)
         atom, item, value = item_maxima(codes, store.n_positions)
         exemplars.add(atom.numpy(), item.numpy() + start, value.numpy())
@@ -76,16 +81,26 @@ def evaluate(
         "explained_variance_uncentred": _number(reconstruction.explained_variance_uncentred),
         "l0_mean": _number(l0_mean(firing.l0_histogram)),
         "l0_quantiles": l0_quantiles(firing.l0_histogram),
+        "l0_histogram": l0_bins(firing.l0_histogram),
         "atoms": sae.config.n_atoms,
         "dead": firing.dead,
         "dead_share": firing.dead / sae.config.n_atoms,
         "dense": firing.dense,
         "dense_share": firing.dense / sae.config.n_atoms,
+        "ledger_gap": gap,
         "label_entropy": _mean(np.array(entropies)),
         "label_entropy_atoms": int(np.isfinite(entropies).sum()),
         "monosemanticity": _mean(scores),
         "monosemanticity_atoms": int(np.isfinite(scores).sum()),
     }
+
+
+def ledger_gap(sae: SparseAutoencoder, x: Tensor) -> float:
+    """How far the reconstruction ledgers of tokens ``x`` [N, d] are from adding up: rounding only, or the SAE is broken.
+
+    max |base + contributions + error - x| over all entries, as a share of the largest |x|; see ``engine.inspection.ledger``.
+    """
+    return float(((ledger(sae, x).total - x).abs().max() / x.abs().max().clamp_min(1e-30)).item())
 
 
 def item_maxima(codes: SparseCodes, n_positions: int) -> tuple[Tensor, Tensor, Tensor]:

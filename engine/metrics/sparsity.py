@@ -72,3 +72,14 @@ def l0_quantiles(histogram: NDArray[np.int64], quantiles: tuple[float, ...] = QU
     # Rounded up with a margin for q * tokens that floating point puts just above a whole number.
     wanted = [max(int(np.ceil(q * reached[-1] - 1e-9)), 1) for q in quantiles]
     return {f"{q:g}": int(np.searchsorted(reached, count)) for q, count in zip(quantiles, wanted, strict=True)}
+
+
+def l0_bins(histogram: NDArray[np.int64]) -> dict[str, int]:
+    """Tokens by support size in bins that double: ``"0"``, ``"1"``, ``"2-3"``, ``"4-7"``, ...; empty ones left out."""
+    sizes = np.flatnonzero(histogram)
+    bins: dict[str, int] = {}
+    for size in sizes:
+        low = 1 << (int(size).bit_length() - 1) if size else 0
+        name = str(low) if low < 2 else f"{low}-{2 * low - 1}"
+        bins[name] = bins.get(name, 0) + int(histogram[size])
+    return bins
