@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.console import TerminalProgress, err, next_step, out, print_json
+from engine.cli.console import TerminalProgress, err, next_step, print_json
 from engine.errors import InputError
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
+    from engine.sae import SparseAutoencoder
 
 app = typer.Typer(add_completion=False)
 
@@ -27,17 +28,36 @@ def evaluate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Record the figures in the atlas.")] = False,
+    fidelity: Annotated[
+        bool, typer.Option("--fidelity", help="Classify pictures with the reconstruction in the model's place.")
+    ] = False,
+    topn: Annotated[
+        bool, typer.Option("--topn", help="Classify with only the top n atoms of a class, and without them.")
+    ] = False,
+    threshold: Annotated[
+        float,
+        typer.Option(help="Top-n: a token counts for an atom above this activation; 0 counts every positive one."),
+    ] = 0.2,
+    stability: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run of the same architecture from another seed to match atoms with; repeat."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Measure an atlas's SAE, and every SAE in its baselines/, on the held-out part of its corpus.
 
     The activations come from the cache; when they are not there, the model is run over that split and they are kept.
     Run folders of `atomscope train` are measured side by side on the store that --acts names.
+
+    --fidelity and --topn ask a classifier: the model's own zero-shot one where the checkpoint has a text tower, else a linear
+    probe on its image embeddings, made on the training split. --topn includes --fidelity.
     """
     from engine.atlas import Atlas
     from engine.atlas.measured import record
+    from engine.cli.figures import print_table
     from engine.cli.heldout import held_out_store, named_store
     from engine.metrics import evaluate as measure
+    from engine.metrics.definitions import DEFINITIONS
     from engine.sae import load_sae
     from engine.training.loop import pick_device
 
@@ -46,6 +66,12 @@ def evaluate(
     if atlas is not None and len(paths) > 1:
         raise InputError("Measure one atlas at a time; only run folders are measured together.")
     saes = {name: load_sae(folder).to(where) for name, folder in sae_folders(atlas, paths).items()}
+    others = {str(path): load_sae(path) for path in stability or []}
+    for path, other in others.items():
+        if all(other.config.architecture != sae.config.architecture for sae in saes.values()):
+            raise InputError(
+                f"--stability {path} is a {other.config.architecture} SAE, and none of that kind is measured."
+            )
     if atlas is not None:
         store, rows = held_out_store(atlas, split, acts, device, progress)
     elif acts is None or write:
@@ -58,16 +84,32 @@ def evaluate(
                 f"{store.path} has activations of width {store.d_model}, but {name} of {paths[0]} reads "
                 f"{sae.config.d_model}: name the store it was trained on, or one of the same model and layer."
             )
+    classification = None
+    if fidelity or topn:
+        from engine.cli.classifying import Classification
+
+        classification = Classification.prepare(store, rows, atlas, device, progress)
     figures: dict[str, dict[str, Any]] = {}
     for name, sae in saes.items():
         err.print(f"measuring {name} on {len(rows):,} {split} items", markup=False)
         figures[name] = measure(sae, store, rows, progress)
+        if others:
+            figures[name]["stability"] = matched(sae, others)
+        if classification is not None:
+            figures[name] |= classification.measure(sae, topn, threshold, progress)
     if atlas is not None and write:
         record(atlas, split, figures)
     if json:
-        print_json({"path": str(paths[0]), "split": split, "saes": figures})
+        measured = {key for each in figures.values() for key in each}
+        document = {"path": str(paths[0]), "split": split, "saes": figures}
+        document["definitions"] = {key: words for key, words in DEFINITIONS.items() if key in measured}
+        if classification is not None:
+            document["classifier"] = classification.to_dict()
+        print_json(document)
     else:
         print_table(figures)
+        if classification is not None:
+            err.print(f"classifier: {classification.head.definition}; run: {classification.how}", markup=False)
     if atlas is not None:
         next_step(f"atomscope serve --atlas {atlas.path}")
     else:
@@ -85,43 +127,16 @@ def sae_folders(atlas: Atlas | None, paths: list[Path]) -> dict[str, Path]:
     return folders
 
 
-FIGURES = {
-    "fvu": ("FVU (centred)", "{:.4f}"),
-    "explained_variance": ("explained variance", "{:.4f}"),
-    "explained_variance_uncentred": ("explained variance, uncentred", "{:.4f}"),
-    "l0_mean": ("L0, mean", "{:.1f}"),
-    "l0_quantiles": ("L0, quantiles", ""),
-    "dead": ("dead atoms", "{:,}"),
-    "dead_share": ("  share of all", "{:.1%}"),
-    "dense": ("dense atoms", "{:,}"),
-    "dense_share": ("  share of all", "{:.1%}"),
-    "label_entropy": ("label entropy, bits", "{:.3f}"),
-    "label_entropy_atoms": ("  over atoms", "{:,}"),
-    "monosemanticity": ("monosemanticity", "{:.4f}"),
-    "monosemanticity_atoms": ("  over atoms", "{:,}"),
-    "items": ("items", "{:,}"),
-    "tokens": ("tokens", "{:,}"),
-}
+def matched(sae: SparseAutoencoder, others: dict[str, SparseAutoencoder]) -> dict[str, Any] | None:
+    """How well the atoms of ``sae`` are found again in each of ``others`` of its architecture, and the means."""
+    from engine.metrics import stability
 
-
-def print_table(figures: dict[str, dict[str, Any]]) -> None:
-    """The figures of all SAEs side by side, on stdout."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    for name in figures:
-        table.add_column(name, justify="right")
-    for key, (words, form) in FIGURES.items():
-        table.add_row(words, *(written(measured[key], form) for measured in figures.values()))
-    out.print(table)
-
-
-def written(value: Any, form: str) -> str:
-    """One figure as the table shows it."""
-    if value is None:
-        return "-"
-    if isinstance(value, dict):
-        return "  ".join(f"{float(quantile):.0%} {size}" for quantile, size in value.items())
-    return form.format(value)
+    runs = {
+        path: stability(sae.directions(), other.directions().to(next(sae.parameters()).device))
+        for path, other in others.items()
+        if other.config.architecture == sae.config.architecture
+    }
+    if not runs:
+        return None
+    means = {key: sum(run[key] for run in runs.values()) / len(runs) for key in ("cosine", "shared")}
+    return means | {"runs": runs}

@@ -6,8 +6,6 @@ directions are matched one to one by the Hungarian algorithm (Kuhn, 1955; scipy'
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -58,18 +56,18 @@ def matching(first: Tensor, second: Tensor) -> tuple[NDArray[np.int64], NDArray[
     return places[0][rows], places[1][columns], cosine[rows, columns]
 
 
-def stability(first: Tensor, second: Tensor) -> dict[str, Any]:
+def stability(first: Tensor, second: Tensor) -> dict[str, float]:
     """How much two dictionaries agree.
 
     Returns
     -------
     dict
         ``cosine``: mean cosine of the matched pairs, 1 for the same atoms in any order; ``shared``: share of pairs above
-        0.7; ``pairs``.
+        0.7; ``pairs``. All 0 when one of them has no directions at all.
     """
     cosines = matching(first, second)[2]
     if not len(cosines):
-        return {"cosine": None, "shared": None, "pairs": 0}
+        return {"cosine": 0.0, "shared": 0.0, "pairs": 0}
     # Rounding puts the cosine of equal rows a little beside 1.
     cosines = cosines.clip(-1, 1)
     return {

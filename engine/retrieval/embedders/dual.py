@@ -58,6 +58,9 @@ class DualEncoder:
                 f"({min(report['missing_keys'])}), and embeddings of random weights would mean nothing."
             )
         self._model: Any = quicken(model.eval().requires_grad_(False)).to(self._device)
+        scale = getattr(model, "logit_scale", None)
+        self.logit_scale: float | None = None if scale is None else float(scale.exp())
+        """Factor on cosines that the model was trained with; None where it has none."""
         # SigLIP reads texts padded to its full length: its embedding is that of the last place, padding included.
         self._padding: bool | str = "max_length" if config.model_type.startswith("siglip") else True
         self._longest = min(int(self._tokenizer.model_max_length), int(text.max_position_embeddings))
