@@ -1,4 +1,4 @@
-"""How many pictures fit into memory at a time."""
+"""How many pictures or chunks of text fit into memory at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engine.backbones import Backbone
+from engine.backbones import Backbone, LanguageBackbone
 
 # On a CPU a larger batch is not faster, once the cores are busy; on a GPU it is.
 _CPU_LARGEST, _GPU_LARGEST = 16, 256
@@ -15,7 +15,7 @@ _ARRAYS = 16
 _SHARE = 0.5
 
 
-def fit_batch_size(backbone: Backbone) -> int:
+def fit_batch_size(backbone: Backbone | LanguageBackbone) -> int:
     """The largest power of two that fits: measured on a GPU, estimated from free memory on a CPU."""
     if backbone.device.type == "cuda":
         return _measured(backbone)
@@ -30,12 +30,12 @@ def fit_batch_size(backbone: Backbone) -> int:
     return size
 
 
-def _measured(backbone: Backbone) -> int:
+def _measured(backbone: Backbone | LanguageBackbone) -> int:
     """Halve until a forward pass fits, then halve once more: other programs share the GPU."""
     size = _GPU_LARGEST
     while size > 1:
         try:
-            backbone.run(torch.zeros(size, 3, *backbone.spec.image_size))
+            backbone.run(backbone.blank(size))
             break
         except torch.OutOfMemoryError:
             size //= 2

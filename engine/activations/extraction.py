@@ -1,4 +1,4 @@
-"""``extract``: every picture of a corpus through a backbone, into a store."""
+"""``extract``: every picture or text of a corpus through a backbone, into a store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.activations.layout import DTYPES, JOURNAL, MANIFEST, read_manifest
 from engine.activations.pipeline import process
 from engine.activations.store import ActivationStore
 from engine.activations.writer import StoreWriter, begun_batch_size, check_same_job
-from engine.backbones import Backbone
+from engine.backbones import Backbone, LanguageBackbone
 from engine.corpus import Corpus
 from engine.errors import AtomscopeError, InputError
 from engine.files import explain_os_errors
@@ -22,7 +22,7 @@ from engine.progress import Progress, Silent
 
 
 def extract(
-    backbone: Backbone,
+    backbone: Backbone | LanguageBackbone,
     corpus: Corpus,
     out: str | Path,
     dtype: str = "float32",
@@ -30,7 +30,10 @@ def extract(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> ActivationStore:
-    """Store one layer's activations of every picture of ``corpus``.
+    """Store one layer's activations of every picture of ``corpus``, or of all its texts.
+
+    Texts are packed into chunks of one length first (``engine/backbones/language/packing.py``): an item of the store is a
+    chunk, and its token ids are stored beside the activations.
 
     Pictures that cannot be read are recorded in the manifest with the reason and left out. A run that was killed is
     continued by the same call, and ends with the same store to the byte; a finished store is opened and returned.
@@ -40,15 +43,15 @@ def extract(
     backbone : Backbone
         The model, with its layer chosen.
     corpus : Corpus
-        The pictures.
+        The pictures, or the texts of a language model.
     out : path
         Folder of the store.
     dtype : "float32" or "float16"
         How activations are stored; float16 halves the size and refuses values beyond 65,504.
     batch_size : int, optional
-        Pictures a forward pass; by default what fits into memory.
+        Pictures or chunks a forward pass; by default what fits into memory.
     limit : int, optional
-        Take this many pictures, spread evenly over the corpus.
+        Take this many pictures or chunks, spread evenly over the corpus.
     progress : Progress, optional
         Told about every batch and every skipped picture.
 
@@ -64,7 +67,8 @@ def extract(
         raise InputError(f"Unknown dtype {dtype!r}; choose one of: {', '.join(DTYPES)}.")
     if batch_size is not None and batch_size < 1:
         raise InputError("--batch-size must be at least 1.")
-    wanted = _choose(corpus, limit)
+    corpus = backbone.prepare(corpus)
+    wanted = _choose(corpus, limit, backbone.noun)
     _check_folder(path)
     job: dict[str, Any] = {
         "dtype": dtype,
@@ -86,7 +90,7 @@ def extract(
         batches = [wanted[start : start + job["batch_size"]] for start in range(0, len(wanted), job["batch_size"])]
         left = batches[writer.batches_done :]
         _check_room(path, sum(map(len, left)), job)
-        progress.start("Extracting activations", len(wanted), "images")
+        progress.start("Extracting activations", len(wanted), backbone.noun)
         progress.advance(len(wanted) - sum(map(len, left)))
         for batch in process(backbone, corpus, left):
             for _, reason in batch.skipped:
@@ -97,21 +101,25 @@ def extract(
             writer.append(batch.indices, activations, batch.embeddings, batch.skipped)
             progress.advance(len(batch.indices) + len(batch.skipped))
         if not writer.stored:
-            raise InputError(f"None of the {len(wanted)} images of {corpus.name} can be read: {writer.skipped[0][1]}")
+            raise InputError(
+                f"None of the {len(wanted)} {backbone.noun} of {corpus.name} can be read: {writer.skipped[0][1]}"
+            )
         if not corpus.is_unchanged():
             raise AtomscopeError(
                 f"{corpus.name} was changed while it was being read. Delete {path} and run the same command again."
             )
-        writer.finish(corpus)
+        tokens = backbone.stored_tokens(corpus, writer.stored) if isinstance(backbone, LanguageBackbone) else None
+        writer.finish(corpus, tokens)
     progress.finish(f"{len(writer.skipped)} skipped" if writer.skipped else "")
     return ActivationStore.open(path)
 
 
-def _choose(corpus: Corpus, limit: int | None) -> list[int]:
-    """Corpus rows to extract: every picture, or ``limit`` of them spread evenly, so that no folder is left out."""
-    images = np.flatnonzero((corpus.items["kind"] == "image").to_numpy())
+def _choose(corpus: Corpus, limit: int | None, noun: str) -> list[int]:
+    """Corpus rows to extract: every picture (chunk), or ``limit`` of them spread evenly, so that no folder is left out."""
+    kind = "image" if noun == "images" else "text"
+    images = np.flatnonzero((corpus.items["kind"] == kind).to_numpy())
     if len(images) == 0:
-        raise InputError(f"{corpus.name} has no images.")
+        raise InputError(f"{corpus.name} has no {noun}.")
     if limit is not None:
         if limit < 1:
             raise InputError("--limit must be at least 1.")

@@ -13,10 +13,13 @@ from engine.errors import InputError
 from engine.files import read_json
 
 FORMAT = {"name": "atomscope-activations", "major": 1, "minor": 0}
+MINOR_WITH_TOKENS = 1
+"""The minor version of a store of texts; a store of pictures is written as 1.0, with the same bytes as ever."""
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
 ITEMS = "items.parquet"
 EMBEDDINGS = "embeddings.npy"
+TOKENS, STARTS = "tokens.npy", "starts.npy"
 SHARDS = "shards"
 
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}

@@ -1,4 +1,4 @@
-"""Pictures in, activations out: several batches at a time, handed on in order.
+"""Pictures or texts in, activations out: several batches at a time, handed on in order.
 
 On a CPU every worker takes whole batches and computes on a single thread. That keeps all cores busy without waiting at
 the end of every operation (several times faster where other programs compete for the cores), and a picture's numbers do
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from engine.backbones import Backbone
+from engine.backbones import Backbone, LanguageBackbone
 from engine.corpus import Corpus, UnreadableItem
 from engine.errors import AtomscopeError
 
@@ -43,7 +43,7 @@ class Processed(NamedTuple):
     skipped: list[tuple[int, str]]
 
 
-def process(backbone: Backbone, corpus: Corpus, batches: Sequence[list[int]]) -> Iterator[Processed]:
+def process(backbone: Backbone | LanguageBackbone, corpus: Corpus, batches: Sequence[list[int]]) -> Iterator[Processed]:
     """Run every batch of corpus rows through ``backbone``; results come in the order of ``batches``.
 
     Raises
@@ -69,26 +69,30 @@ def process(backbone: Backbone, corpus: Corpus, batches: Sequence[list[int]]) ->
 
 
 def _process(
-    backbone: Backbone, corpus: Corpus, batch: list[int], device: threading.Lock | threading.Semaphore
+    backbone: Backbone | LanguageBackbone,
+    corpus: Corpus,
+    batch: list[int],
+    device: threading.Lock | threading.Semaphore,
 ) -> Processed:
-    indices, pixels, skipped = [], [], []
+    indices, inputs, skipped = [], [], []
     for index in batch:
         try:
-            pixels.append(backbone.preprocess([corpus.load(index)]))
+            inputs.append(backbone.read(corpus, index))
             indices.append(index)
         except UnreadableItem as error:
             skipped.append((index, str(error)))
-    if not pixels:
+    if not inputs:
         spec = backbone.spec
         nothing = np.empty((0, spec.n_positions, spec.d_model), "<f4"), np.empty((0, spec.embedding_dim), "<f4")
         return Processed([], *nothing, skipped)
     try:
         with device:
-            output = backbone.run(torch.cat(pixels))
+            output = backbone.run(torch.cat(inputs))
             activations, embeddings = output.activations.cpu().numpy(), output.embeddings.cpu().numpy()
     except torch.OutOfMemoryError as error:
         raise AtomscopeError(
-            f"The GPU has no memory for {len(batch)} images at a time; delete the store and choose a smaller --batch-size."
+            f"The GPU has no memory for {len(batch)} {backbone.noun} at a time; delete the store and choose a smaller "
+            "--batch-size."
         ) from error
     return Processed(indices, activations, embeddings, skipped)
 

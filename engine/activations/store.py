@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.activations.layout import DTYPES, EMBEDDINGS, ITEMS, content_hash, read_manifest
+from engine.activations.layout import DTYPES, EMBEDDINGS, ITEMS, STARTS, TOKENS, content_hash, read_manifest
 from engine.activations.shuffling import BUFFER_BYTES, Batch, ordered, shuffled
 from engine.errors import InputError
 from engine.files import sha256
@@ -95,6 +95,21 @@ class ActivationStore:
     def embeddings(self) -> np.ndarray:
         """Image embeddings, float32 [n_items, e], rows of length 1, memory-mapped."""
         return np.asarray(np.load(self.path / EMBEDDINGS, mmap_mode="r", allow_pickle=False))
+
+    @cached_property
+    def token_ids(self) -> np.ndarray | None:
+        """Token id of every position of a store of texts, int32 [n_items, P], memory-mapped; None for pictures."""
+        return self._token_table(TOKENS)
+
+    @cached_property
+    def token_starts(self) -> np.ndarray | None:
+        """Where each token begins in its chunk's text (the item's ``caption``), characters, int32 [n_items, P]; or None."""
+        return self._token_table(STARTS)
+
+    def _token_table(self, name: str) -> np.ndarray | None:
+        if name not in self.manifest["files"]:
+            return None
+        return np.asarray(np.load(self.path / name, mmap_mode="r", allow_pickle=False))
 
     @property
     def splits(self) -> dict[str, int]:

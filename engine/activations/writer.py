@@ -25,8 +25,11 @@ from engine.activations.layout import (
     ITEMS,
     JOURNAL,
     MANIFEST,
+    MINOR_WITH_TOKENS,
     SHARD_BYTES,
     SHARDS,
+    STARTS,
+    TOKENS,
     shard_name,
 )
 from engine.corpus import Corpus
@@ -108,22 +111,34 @@ class StoreWriter:
             if self.batches_done % self._batches_per_shard == 0:
                 self._close_shard()
 
-    def finish(self, corpus: Corpus) -> dict[str, Any]:
-        """Write the tables and the manifest: from here on the folder is a store. Returns the manifest."""
+    def finish(self, corpus: Corpus, tokens: tuple[np.ndarray, np.ndarray] | None = None) -> dict[str, Any]:
+        """Write the tables and the manifest: from here on the folder is a store. Returns the manifest.
+
+        ``tokens`` are, for a text corpus, token ids and where each begins in its text, int32 [items, P]; the embeddings of
+        such a corpus are centred.
+        """
         with explain_os_errors(self.path):
             self._close_shard()
             self._embeddings.close()
             with atomic_path(self.path / EMBEDDINGS) as temporary, temporary.open("wb") as file:
                 rows = np.fromfile(self.path / _EMBEDDINGS_SO_FAR, "<f4").reshape(len(self.stored), -1)
+                if tokens is not None:
+                    rows = _centred(rows)
                 np.save(file, rows, allow_pickle=False)
             items = corpus.items.iloc[self.stored].reset_index(drop=True)
             items["corpus_index"] = pd.array(self.stored, dtype="int32")
             with atomic_path(self.path / ITEMS) as temporary:
                 items.to_parquet(temporary, index=False)
+            tables, form = [EMBEDDINGS, ITEMS], FORMAT
+            if tokens is not None:
+                for name, array in zip((TOKENS, STARTS), tokens, strict=True):
+                    with atomic_path(self.path / name) as temporary, temporary.open("wb") as file:
+                        np.save(file, array.astype("<i4"), allow_pickle=False)
+                tables, form = [*tables, TOKENS, STARTS], FORMAT | {"minor": MINOR_WITH_TOKENS}
             splits = {str(name): int(count) for name, count in items["split"].value_counts(sort=False).items()}
             ids = corpus.items["id"]
             manifest = {
-                "format": FORMAT,
+                "format": form,
                 "dtype": self._job["dtype"],
                 "items": len(self.stored),
                 "positions": self._shape[0],
@@ -134,7 +149,7 @@ class StoreWriter:
                 "extraction": {key: self._job[key] for key in ("batch_size", "limit", "packages")},
                 "skipped": [{"corpus_index": i, "id": str(ids.iat[i]), "reason": why} for i, why in self.skipped],
                 "shards": self._shards,
-                "files": {name: self._describe(self.path / name) for name in (EMBEDDINGS, ITEMS)},
+                "files": {name: self._describe(self.path / name) for name in tables},
             }
             write_json(self.path / MANIFEST, manifest)
             (self.path / _EMBEDDINGS_SO_FAR).unlink()
@@ -219,6 +234,15 @@ def _write(file: FileIO, array: np.ndarray) -> None:
     left = array.reshape(-1).view(np.uint8).data
     while left:
         left = left[file.write(left) :]
+
+
+def _centred(rows: np.ndarray) -> np.ndarray:
+    """Unit rows less their mean, again of length 1 (a single row stays): hidden states of texts share a large direction."""
+    if len(rows) < 2:
+        return rows
+    centred = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.where(length > 0, centred / np.maximum(length, 1e-12), rows).astype(np.float32)
 
 
 def begun_batch_size(path: Path) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from engine.backbones import checkpoints
 from engine.backbones.backbone import Backbone
 from engine.backbones.blocks import find_blocks, listening, site_module
+from engine.backbones.language.backbone import LanguageBackbone
+from engine.backbones.language.loading import is_language_model, load_language_backbone
 from engine.backbones.preprocessing import Preprocessor, load_preprocessor
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
 from engine.errors import InputError
@@ -18,42 +20,87 @@ from engine.progress import Progress
 from kernels.products import quicken
 
 
+@overload
 def load_backbone(
     model: str,
     layer: int = -2,
     site: str = "residual",
-    tokens: str = "all",
+    tokens: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-) -> Backbone:
-    """Load a vision transformer and listen to one of its layers.
+    *,
+    modality: Literal["image"] = "image",
+) -> Backbone: ...
+
+
+@overload
+def load_backbone(
+    model: str,
+    layer: int = -2,
+    site: str = "residual",
+    tokens: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    *,
+    modality: Literal["text"],
+    context: int | None = None,
+) -> LanguageBackbone: ...
+
+
+def load_backbone(
+    model: str,
+    layer: int = -2,
+    site: str = "residual",
+    tokens: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    *,
+    modality: str = "image",
+    context: int | None = None,
+) -> Backbone | LanguageBackbone:
+    """Load a vision transformer or a causal language model and listen to one of its layers.
 
     Parameters
     ----------
     model : str
-        Hub id, local folder, or an embedded name such as ``clip-vit-b16``. Of a model with a text tower (CLIP, SigLIP)
-        only the vision tower is loaded.
+        Hub id, local folder, or an embedded name such as ``clip-vit-b16`` or ``smollm2-135m``. Of a model with a text tower
+        (CLIP, SigLIP) only the vision tower is loaded.
     layer : int
         Block: 0 is the first, -1 the last.
     site : "residual", "mlp" or "attention"
         The residual stream after the block, or what the block's MLP or attention adds to it.
-    tokens : "all", "cls" or "patches"
-        Positions to keep.
+    tokens : str, optional
+        Positions to keep: "all" (the default), "cls" or "patches" of a picture; "text" (the default) or "all" of a text,
+        where "all" adds the beginning-of-text position.
     device : str
         ``"auto"`` (CUDA when there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
     progress : Progress, optional
         Told about the download when an embedded model has to be fetched first.
+    modality : "image" or "text"
+        Whether a vision transformer or a language model is wanted.
+    context : int, optional
+        Tokens of a chunk of text, see :mod:`engine.backbones.language.packing`.
 
     Raises
     ------
     InputError
-        If the model is unknown, is no vision transformer, or has no such layer, site or token.
+        If the model is unknown, is not what is wanted, or has no such layer, site or token.
     AtomscopeError
         If the hub or the package index cannot be reached.
     """
     check_choice("site", site, SITES)
-    check_choice("tokens", tokens, TOKENS)
     target = pick_device(device)
+    if modality == "text":
+        with checkpoints.quiet():
+            source = checkpoints.find_checkpoint(model, progress, "language model")
+            config = checkpoints.load_config(source)
+            if not is_language_model(config):
+                raise InputError(
+                    f"{model} ({config.model_type}) is not a causal language model: name one that is, such as smollm2-135m."
+                )
+            return load_language_backbone(source, config, layer, site, tokens or "text", context, target)
+    tokens = tokens or "all"
+    check_choice("tokens", tokens, TOKENS)
     with checkpoints.quiet():
         source = checkpoints.find_checkpoint(model, progress, "image tower")
         config = checkpoints.load_config(source)

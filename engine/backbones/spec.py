@@ -9,9 +9,11 @@ from engine.errors import InputError
 
 Site = Literal["residual", "mlp", "attention"]
 Tokens = Literal["all", "cls", "patches"]
+TextTokens = Literal["text", "all"]
 
 SITES: tuple[str, ...] = get_args(Site)
 TOKENS: tuple[str, ...] = get_args(Tokens)
+TEXT_TOKENS: tuple[str, ...] = get_args(TextTokens)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,31 @@ class BackboneSpec:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict: the ``backbone`` entry of stores and atlases."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class LanguageSpec(BackboneSpec):
+    """Identity of a language model and geometry of its activations: ``grid`` and ``image_size`` are [0, 0], ``prefix``
+    counts the positions kept before the text, ``tokens`` is "text" or "all", and ``preprocessing`` says how texts become
+    chunks (``context`` tokens each).
+
+    Attributes
+    ----------
+    modality : str
+        ``"text"``: what tells its record from that of a vision model.
+    """
+
+    modality: str = "text"
+
+    @property
+    def context(self) -> int:
+        """Tokens of a chunk, without the lead."""
+        return int(self.preprocessing["context"])
+
+    @property
+    def n_positions(self) -> int:
+        """Activations kept for a chunk, P."""
+        return self.prefix + self.context
 
 
 def layer_index(layer: int, n_layers: int, name: str) -> int:

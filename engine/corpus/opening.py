@@ -19,7 +19,8 @@ def open_corpus(path: str | Path, captions: str | Path | None = None) -> Corpus:
     3. a folder with image files, in sub-folders too; a first sub-folder named train, val, test, ... is the split, the
        sub-folders below it are the label. ``captions.csv`` or ``metadata.csv`` in it (or ``.tsv``, ``.jsonl``,
        ``.parquet``) add captions, labels, splits and keywords;
-    4. a folder with ``.txt`` files, one text each, or a ``.txt`` file, one text a line.
+    4. a folder with ``.txt`` files, one text each, or a ``.txt`` file, one text a line;
+    5. a JSONL, CSV, TSV or Parquet file with a column of texts, one text a row.
 
     Parameters
     ----------
@@ -43,9 +44,11 @@ def open_corpus(path: str | Path, captions: str | Path | None = None) -> Corpus:
     if root.is_file():
         if root.suffix.lower() == ".txt":
             return _without_captions(texts.open_text_file(root), given)
+        if texts.is_text_table(root):
+            return _without_captions(texts.open_text_table(root), given)
         if root.suffix.lower() == ".parquet":
             return _without_captions(huggingface.open_parquet(root.parent, [root.name]), given)
-        raise InputError(f"{root} is a single file. Name a folder of images, a .parquet or a .txt file.")
+        raise InputError(f"{root} is a single file. Name a folder of images, a .parquet, .jsonl or .txt file.")
     if (root / shards.MANIFEST).is_file():
         return _without_captions(shards.open_shards(root), given)
     listing = folder.list_files(root)

@@ -29,6 +29,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """What a column means -> the names it goes by, the most telling first; capitals, spaces and hyphens do not matter."""
 
+TEXT_NAMES = ("text", "content", "document", "body", "sentence", "caption")
+"""What the column of texts of a text corpus may be called, the most telling first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -64,16 +67,9 @@ def read_sidecar(path: Path) -> list[Row]:
     InputError
         If the file cannot be parsed or has no column that names the images.
     """
-    try:
-        columns, table = _READERS[path.suffix.lower()](path)
-    except KeyError:
-        raise InputError(f"{path} is no caption file: use {', '.join(SUFFIXES)}.") from None
-    except FileNotFoundError:
-        raise InputError(f"The caption file {path} does not exist.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text. Save it as UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path} is no caption file: use {', '.join(SUFFIXES)}.")
+    columns, table = read_table(path)
     known = recognise(columns)
     file = known.pop("file", None)
     if file is None:
@@ -86,6 +82,26 @@ def read_sidecar(path: Path) -> list[Row]:
 
 
 Table = tuple[list[str], list[dict[str, Any]]]
+
+
+def read_table(path: Path) -> Table:
+    """Columns and rows of a CSV, TSV, JSON lines or Parquet file (of Parquet only the columns that mean something here).
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or cannot be parsed.
+    """
+    try:
+        return _READERS[path.suffix.lower()](path)
+    except KeyError:
+        raise InputError(f"{path} is no table: use {', '.join(SUFFIXES)}.") from None
+    except FileNotFoundError:
+        raise InputError(f"The file {path} does not exist.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text. Save it as UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
 
 
 def _read_csv(path: Path) -> Table:
@@ -133,7 +149,11 @@ def _read_parquet(path: Path) -> Table:
     try:
         with pq.ParquetFile(path) as file:
             columns = list(file.schema_arrow.names)
-            return columns, file.read(columns=list(recognise(columns).values())).to_pylist()
+            known = {
+                *recognise(columns).values(),
+                *(name for name in columns if name.strip().lower() in (*TEXT_NAMES, "id")),
+            }
+            return columns, file.read(columns=[name for name in columns if name in known]).to_pylist()
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path} is not valid Parquet ({str(error).splitlines()[0]}).") from None
 

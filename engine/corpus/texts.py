@@ -1,4 +1,4 @@
-"""Text corpora: a file with one text a line, or a folder of ``.txt`` files with one text each."""
+"""Text corpora: a file with one text a line, a table with a text column, or a folder of ``.txt`` files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 
 from engine.corpus.base import Corpus, digest_files, digest_items
 from engine.corpus.folder import Files, Listing, from_folders
-from engine.corpus.items import items_frame
+from engine.corpus.items import id_fault, items_frame, text
+from engine.corpus.sidecars import SUFFIXES, TEXT_NAMES, clean, read_table, recognise
 from engine.errors import InputError
+
+_MEANINGS = ("label", "split", "keywords", "source", "license", "credit")
 
 
 class Lines:
@@ -42,6 +45,66 @@ def open_text_file(path: Path) -> Corpus:
         raise InputError(f"{path} holds only blank lines. Write one text a line.")
     items = items_frame({"id": [f"line-{number:08d}" for number in lines.numbers]}, kind="text")
     return Corpus(path.stem, path, items, lines, lambda: digest_items(items, digest_files(path.parent, [path.name])))
+
+
+class Rows:
+    """The texts of a table, in memory."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self._texts = texts
+
+    def read(self, item: int) -> bytes:
+        return self._texts[item].encode()
+
+
+def is_text_table(path: Path) -> bool:
+    """Whether a single file is named like a table; a Parquet file must also hold a text and no picture."""
+    if path.suffix.lower() not in SUFFIXES:
+        return False
+    if path.suffix.lower() != ".parquet":
+        return True
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from engine.corpus.huggingface import image_column
+
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return image_column(schema) is None and _text_column(schema.names) is not None
+
+
+def open_text_table(path: Path) -> Corpus:
+    """Every row of a JSONL, CSV, TSV or Parquet file whose text is not blank, with its label, split, source and terms.
+
+    Ids are the column ``id`` where its values are good ids and all different, else ``row-NUMBER``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be parsed, has no text column, or holds no text.
+    """
+    columns, table = read_table(path)
+    column = _text_column(columns)
+    if column is None:
+        raise InputError(f"{path} has no text column: call it text (its columns: {', '.join(columns) or 'none'}).")
+    rows = [(number, row) for number, row in enumerate(table, 1) if text(row.get(column))]
+    if not rows:
+        raise InputError(f"{path} holds no text in its column {column}.")
+    known = {meaning: name for meaning, name in recognise(columns).items() if meaning in _MEANINGS and name != column}
+    ids = [text(row.get("id")) for _, row in rows]
+    if len(set(ids)) < len(ids) or any(id_fault(name) for name in ids):
+        ids = [f"row-{number:08d}" for number, _ in rows]
+    cells = {meaning: [clean(meaning, row.get(name)) for _, row in rows] for meaning, name in known.items()}
+    items = items_frame({"id": ids, **cells}, kind="text")
+    texts = Rows([text(row[column]) for _, row in rows])
+    return Corpus(path.stem, path, items, texts, lambda: digest_items(items, digest_files(path.parent, [path.name])))
+
+
+def _text_column(columns: list[str]) -> str | None:
+    present = {name.strip().lower(): name for name in reversed(columns)}
+    return next((present[name] for name in TEXT_NAMES if name in present), None)
 
 
 def open_text_folder(root: Path, listing: Listing) -> Corpus:

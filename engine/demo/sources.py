@@ -158,6 +158,17 @@ SOURCES = (
 )
 
 
+WORDNET = _debian(
+    "wordnet-base",
+    "1:3.0-37",
+    "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+    "WordNet 3.0 licence",
+    "WordNet 3.0: glosses and example sentences",
+    "wordnet",
+)
+"""The texts of the language atlas; no part of the picture corpus."""
+
+
 def fetch(source: Source, progress: Progress) -> Path:
     """The unpacked folder of ``source``, downloaded, checked and unpacked if it is not there yet.
 

@@ -1,0 +1,155 @@
+"""From a checkpoint of a causal language model to a backbone with one layer listened to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
+
+from engine.backbones import checkpoints
+from engine.backbones.blocks import find_blocks, listening, site_module
+from engine.backbones.language.backbone import LanguageBackbone
+from engine.backbones.spec import TEXT_TOKENS, LanguageSpec, check_choice, layer_index
+from engine.errors import InputError
+from kernels.products import quicken
+
+CONTEXT = 128
+
+
+def is_language_model(config: PretrainedConfig) -> bool:
+    """Whether transformers has a causal language model for this config, and it sees no pictures."""
+    known = transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    decoder = config.model_type not in ("bert", "roberta", "electra", "camembert") or getattr(
+        config, "is_decoder", False
+    )
+    return config.model_type in known and decoder and not hasattr(config, "vision_config")
+
+
+def load_language_backbone(
+    source: checkpoints.Source,
+    config: PretrainedConfig,
+    layer: int,
+    site: str,
+    tokens: str,
+    context: int | None,
+    device: torch.device,
+) -> LanguageBackbone:
+    """Load a causal language model with its tokenizer and listen to one of its layers.
+
+    Parameters
+    ----------
+    tokens : "text" or "all"
+        Whether to leave out the beginning-of-text position (see :class:`LanguageBackbone`) or to keep it.
+    context : int, optional
+        Tokens of a chunk; 128 by default, or fewer where the model reads no more.
+
+    Raises
+    ------
+    InputError
+        If the model is not built of blocks, has no such layer or site, or its tokenizer cannot mark where texts begin and end.
+    """
+    check_choice("choice of tokens", tokens, TEXT_TOKENS)
+    name = source.name
+    n_layers = int(config.num_hidden_layers)
+    index = layer_index(layer, n_layers, name)
+    longest = getattr(config, "max_position_embeddings", None)
+    with checkpoints.explained(source):
+        tokenizer = AutoTokenizer.from_pretrained(source.location, local_files_only=source.offline)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.location, config=config, dtype=torch.float32, local_files_only=source.offline
+        )
+    lead, separator = _marks(tokenizer, config, name)
+    most = longest - len(lead) if longest else None
+    if context is not None and (context < 2 or (most and context > most)):
+        raise InputError(f"--context must be 2 to {most or 'any number of'} tokens for {name}, not {context}.")
+    context = context or min(CONTEXT, most or CONTEXT)
+    model.eval().requires_grad_(False)
+    blocks = find_blocks(model, n_layers)
+    listened = site_module(blocks[index], site) if blocks else None
+    if listened is None:
+        raise InputError(f"{name} ({config.model_type}) is not built of blocks with an attention and an MLP each.")
+    model = model.to(device)
+    if device.type == "cpu":
+        quicken(model)
+    ids = torch.full((1, len(lead) + context), separator, device=device)
+    width = _rehearse(model, blocks[index], site, ids, name)
+    prefix = len(lead) if tokens == "all" else 0
+    spec = LanguageSpec(
+        name=name,
+        revision=checkpoints.revision_of(source, config),
+        architecture=type(model).__name__,
+        layer=layer,
+        layer_index=index,
+        n_layers=n_layers,
+        site=site,
+        tokens=tokens,
+        d_model=width,
+        embedding_dim=int(config.hidden_size),
+        embedding="mean of the last hidden states over the text, less the mean of all chunks",
+        grid=[0, 0],
+        prefix=prefix,
+        image_size=[0, 0],
+        preprocessing={
+            "context": context,
+            "lead": {"ids": lead, "tokens": tokenizer.convert_ids_to_tokens(lead)},
+            "separator": {"id": separator, "token": tokenizer.convert_ids_to_tokens(separator)},
+            "packing": "texts of one split, label and origin joined and cut into chunks of context tokens; no padding",
+        },
+        note=source.note,
+    )
+    return LanguageBackbone(model, listened, tokenizer, lead, separator, spec, device)
+
+
+def _marks(tokenizer: Any, config: PretrainedConfig, name: str) -> tuple[list[int], int]:
+    """Ids put in front of every chunk (beginning of text, line break), and the id put after every text."""
+    first = _token(tokenizer.bos_token_id, getattr(config, "bos_token_id", None))
+    last = _token(tokenizer.eos_token_id, getattr(config, "eos_token_id", None))
+    if first is None and last is None:
+        raise InputError(
+            f"The tokenizer of {name} has neither a beginning- nor an end-of-text token: it cannot mark texts."
+        )
+    first, last = (last if first is None else first), (first if last is None else last)
+    assert first is not None and last is not None
+    line = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    is_line = len(line) == 1 and tokenizer.decode(line) == "\n"
+    return [first, *(line if is_line else [])], last
+
+
+def _token(*candidates: Any) -> int | None:
+    for candidate in candidates:
+        if isinstance(candidate, (list, tuple)):
+            candidate = candidate[0] if candidate else None
+        if candidate is not None:
+            return int(candidate)
+    return None
+
+
+@torch.inference_mode()
+def _rehearse(model: Any, block: nn.Module, site: str, ids: Tensor, name: str) -> int:
+    """Run one chunk: gives the width, and proves that the site adds to the residual stream as it is said to."""
+    parts = [module for module in (site_module(block, "attention"), site_module(block, "mlp")) if module is not None]
+    before: list[Tensor] = []
+    handle = block.register_forward_pre_hook(
+        lambda _module, args, kwargs: before.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+    )
+    try:
+        with listening(block, *parts) as heard:
+            model.base_model(ids, use_cache=False)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise InputError(f"{name} cannot run on {ids.shape[1]} tokens: {error}") from error
+    finally:
+        handle.remove()
+    after = heard[0]
+    if after is None or after.ndim != 3 or after.shape[:2] != ids.shape:
+        raise InputError(f"{name} does not keep its residual stream as [chunks, tokens, width].")
+    if site != "residual":
+        added = sum(part for part in heard[1:] if part is not None)
+        if not torch.allclose(before[0] + added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())):
+            raise InputError(
+                f"In {name} the {site} output does not add up to the residual stream (it is not a pre-norm transformer); "
+                "use --site residual."
+            )
+    return int(after.shape[2])

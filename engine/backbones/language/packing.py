@@ -1,0 +1,160 @@
+"""From texts of any length to chunks of one length, so that every stored position is a real token.
+
+Texts that share split, label and origin are tokenized, joined with the model's end-of-text token after each, and the stream
+is cut into chunks of ``context`` tokens, as SAELens and most pre-training pipelines do: nothing is padded, so no padding
+can be stored or counted. A text longer than a chunk goes on in the next one; in a chunk a text may see the texts before
+it, which the end-of-text token marks off. What is left over of each group is joined with the left-overs of the same split
+into chunks without a label; of each split at most ``context - 1`` tokens are dropped at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.corpus import Corpus, UnreadableItem
+from engine.corpus.items import TEXT_COLUMNS, items_frame
+from engine.errors import InputError
+
+_GROUP = ("split", "label", "source", "license", "credit")
+_BATCH = 1024
+
+
+class PackedTexts(Corpus):
+    """Chunks of a text corpus; one item a chunk, whose ``caption`` is its decoded text.
+
+    Attributes
+    ----------
+    ids : int32 [n_chunks, context]
+        Token ids.
+    starts : int32 [n_chunks, context]
+        Where each token begins in the chunk's ``caption``, characters; it ends where the next one begins. A token that holds
+        only some bytes of a character begins with the token that completes it.
+    dropped : int
+        Tokens at the ends of the splits that fill no chunk.
+    """
+
+    def __init__(
+        self,
+        texts: Corpus,
+        items: pd.DataFrame,
+        ids: NDArray[np.int32],
+        starts: NDArray[np.int32],
+        dropped: int,
+        warnings: Sequence[str],
+    ) -> None:
+        super().__init__(texts.name, texts.path, items, self, lambda: texts._digest(), warnings)
+        self.ids = ids
+        self.starts = starts
+        self.dropped = dropped
+
+    def read(self, item: int) -> bytes:
+        """The text of one chunk, UTF-8."""
+        return str(self.items["caption"].iat[item]).encode()
+
+
+def pack(texts: Corpus, tokenizer: Any, context: int, separator: int) -> PackedTexts:
+    """Tokenize every text of ``texts`` and cut the streams into chunks of ``context`` tokens.
+
+    Parameters
+    ----------
+    tokenizer
+        A tokenizer of transformers.
+    separator : int
+        Id of the token put after every text.
+
+    Raises
+    ------
+    InputError
+        If there is no text, or all of them hold fewer than ``context`` tokens.
+    """
+    if context < 2:
+        raise InputError(f"--context must be at least 2 tokens, not {context}.")
+    rows = np.flatnonzero((texts.items["kind"] == "text").to_numpy())
+    if not len(rows):
+        raise InputError(f"{texts.name} has no texts.")
+    columns = [texts.items[name].to_numpy(dtype=object) for name in _GROUP]
+    groups: dict[tuple[str, ...], _Stream] = {}
+    left_out: list[str] = []
+    for start in range(0, len(rows), _BATCH):
+        batch, words = [], []
+        for row in rows[start : start + _BATCH]:
+            try:
+                text = texts.text(int(row))
+            except UnreadableItem as error:
+                left_out.append(f"{error} Left out.")
+                continue
+            if text:
+                batch.append(int(row))
+                words.append(text)
+        tokens = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+        for row, ids in zip(batch, tokens, strict=True):
+            key = tuple(str(column[row]) for column in columns)
+            groups.setdefault(key, _Stream()).add(ids, separator)
+    chunks: list[tuple[tuple[str, ...], NDArray[np.int32]]] = []
+    rests: dict[str, list[tuple[tuple[str, ...], NDArray[np.int32]]]] = {}
+    for key, stream in groups.items():
+        whole, rest = stream.cut(context)
+        chunks += [(key, ids) for ids in whole]
+        if len(rest):
+            rests.setdefault(key[0], []).append((key, rest))
+    dropped = 0
+    for split, parts in rests.items():
+        joined = np.concatenate([ids for _, ids in parts])
+        owner = np.repeat(np.arange(len(parts)), [len(ids) for _, ids in parts])
+        for first in range(0, len(joined) - context + 1, context):
+            keys = [parts[i][0] for i in np.unique(owner[first : first + context])]
+            shared = tuple(values[0] if len(set(values)) == 1 else "" for values in zip(*keys, strict=True))
+            chunks.append(((split, *shared[1:]), joined[first : first + context]))
+        dropped += len(joined) % context
+    if not chunks:
+        raise InputError(
+            f"{texts.name} holds {dropped:,} tokens, fewer than one chunk of {context}: choose a smaller --context."
+        )
+    ids = np.stack([ids for _, ids in chunks])
+    captions, starts = zip(*(token_text(tokenizer, row) for row in ids), strict=True)
+    known: dict[str, Any] = {name: [key[i] for key, _ in chunks] for i, name in enumerate(_GROUP)}
+    known |= {"id": [f"chunk-{number:08d}" for number in range(len(chunks))], "caption": list(captions)}
+    items = items_frame({name: known.get(name, [""] * len(chunks)) for name in TEXT_COLUMNS if name != "kind"}, "text")
+    return PackedTexts(texts, items, ids, np.stack(starts), dropped, [*texts.warnings, *left_out])
+
+
+@dataclass
+class _Stream:
+    """The tokens of one group so far."""
+
+    parts: list[NDArray[np.int32]] = field(default_factory=list)
+
+    def add(self, ids: list[int], separator: int) -> None:
+        self.parts.append(np.array([*ids, separator], np.int32))
+
+    def cut(self, context: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Whole chunks [n, context], and the rest."""
+        stream = np.concatenate(self.parts)
+        end = len(stream) // context * context
+        return stream[:end].reshape(-1, context), stream[end:]
+
+
+def token_text(tokenizer: Any, ids: Sequence[int] | NDArray[np.int32]) -> tuple[str, NDArray[np.int32]]:
+    """The text of tokens, and where each of them begins in it (characters, int32 [n])."""
+    parts: list[str] = []
+    starts = np.zeros(len(ids), np.int32)
+    length, waiting = 0, 0
+    for place in range(len(ids)):
+        starts[place] = length
+        # Bytes of one character may be spread over tokens: the character belongs to the token that completes it.
+        waiting += 1
+        piece = tokenizer.decode(
+            [int(t) for t in ids[place + 1 - waiting : place + 1]], clean_up_tokenization_spaces=False
+        )
+        if "�" in piece and waiting < 4 and place + 1 < len(ids):
+            continue
+        parts.append(piece)
+        length += len(piece)
+        waiting = 0
+    return "".join(parts), starts
