@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kernels.sparsemax import sparsemax_codes as sparsemax_codes
     from kernels.support import Support as Support
     from kernels.support import sparsemax_support as sparsemax_support
+    from kernels.threshold import threshold_attention as threshold_attention
+    from kernels.topk import batch_topk_attention as batch_topk_attention
     from kernels.topk import batch_topk_codes as batch_topk_codes
     from kernels.topk import topk_attention as topk_attention
     from kernels.topk import topk_codes as topk_codes
@@ -30,6 +32,7 @@ _HOMES = {
     "SparseCodes": "kernels.codes",
     "Support": "kernels.support",
     "audit_supports": "kernels.audit",
+    "batch_topk_attention": "kernels.topk",
     "batch_topk_codes": "kernels.topk",
     "linear": "kernels.products",
     "quicken": "kernels.products",
@@ -39,6 +42,7 @@ _HOMES = {
     "sparsemax_codes": "kernels.sparsemax",
     "sparsemax_support": "kernels.support",
     "support_counts": "kernels.audit",
+    "threshold_attention": "kernels.threshold",
     "topk_attention": "kernels.topk",
     "topk_codes": "kernels.topk",
 }

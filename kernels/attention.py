@@ -74,7 +74,7 @@ def sparse_attention_with_threshold(
 
     # Scaling the queries scales the scores, and leaves the gradient of the scale to autograd.
     q = q * scale if isinstance(scale, Tensor) or scale != 1.0 else q
-    crow, col, val, tau = _SelectedScores.apply(q, atoms, None, masked, values, select)
+    crow, col, val, tau = _SelectedScores.apply(q, atoms, None, masked, values, select, None)
     return SparseCodes(crow, col, val, atoms.shape[0]), tau
 
 
@@ -91,12 +91,21 @@ def _check_products(q: Tensor, atoms: Tensor, masked: Tensor | None) -> None:
         )
 
 
-def selected_scores(q: Tensor, atoms: Tensor, bias: Tensor | None, select: Callable[[Tensor], Support]) -> SparseCodes:
-    """Scores ``q @ atoms.T + bias`` at the entries ``select`` keeps of each chunk of rows, differentiable."""
+def selected_scores(
+    q: Tensor,
+    atoms: Tensor,
+    bias: Tensor | None,
+    select: Callable[[Tensor], Support],
+    prune: Callable[[Support], Support] | None = None,
+) -> SparseCodes:
+    """Scores ``q @ atoms.T + bias`` at the entries ``select`` keeps of each chunk of rows, differentiable.
+
+    ``prune`` sees what was kept of all rows and may drop entries: for winners that are found over the whole batch.
+    """
     _check_products(q, atoms, None)
     if bias is not None and bias.shape != atoms.shape[:1]:
         raise ValueError(f"bias must be [{atoms.shape[0]}], got {list(bias.shape)}.")
-    crow, col, val, _ = _SelectedScores.apply(q, atoms, bias, None, "score", select)
+    crow, col, val, _ = _SelectedScores.apply(q, atoms, bias, None, "score", select, prune)
     return SparseCodes(crow, col, val, atoms.shape[0])
 
 
@@ -110,6 +119,7 @@ class _SelectedScores(torch.autograd.Function):
         masked: Tensor | None,
         values: Values,
         select: Callable[[Tensor], Support],
+        prune: Callable[[Support], Support] | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         hidden = masked.nonzero().squeeze(1) if masked is not None else None
         left, right = score_factors(q, atoms)
@@ -125,6 +135,8 @@ class _SelectedScores(torch.autograd.Function):
             parts.append(select(scores))
             del scores  # so that the next chunk reuses its memory
         support = _joined(parts)
+        if prune is not None:
+            support = prune(support)
         codes = support.codes(values)
         ctx.save_for_backward(q, atoms, codes.crow, codes.col)
         ctx.values, ctx.has_bias = values, bias is not None
@@ -132,7 +144,9 @@ class _SelectedScores(torch.autograd.Function):
         return codes.crow, codes.col, codes.val, support.tau
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
+    def backward(
+        ctx: Any, *grads: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None, None]:
         q, atoms, crow, col = ctx.saved_tensors
         codes = SparseCodes(crow, col, grads[2].contiguous(), atoms.shape[0])
         on_support = through_support(codes.val, crow, codes.row, ctx.values)
@@ -146,7 +160,7 @@ class _SelectedScores(torch.autograd.Function):
                 grad_atoms = gather_sum(by_atom.crow, by_atom.col, by_atom.val, q).to(atoms.dtype)
             if needs_bias:
                 grad_bias = torch.segment_reduce(by_atom.val, "sum", offsets=by_atom.crow, axis=0)
-        return grad_q, grad_atoms, grad_bias, None, None, None
+        return grad_q, grad_atoms, grad_bias, None, None, None, None
 
 
 def _joined(parts: list[Support]) -> Support:

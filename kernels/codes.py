@@ -50,6 +50,13 @@ class SparseCodes:
         """Row of every entry, int64 [nnz]."""
         return torch.repeat_interleave(torch.arange(len(self), device=self.crow.device), self.l0, output_size=self.nnz)
 
+    def kept(self, keep: Tensor) -> SparseCodes:
+        """The entries where ``keep``, bool [nnz], holds; gradients go on through their values."""
+        if bool(keep.all()):
+            return self
+        before = torch.cat([self.crow.new_zeros(1), keep.cumsum(0)])
+        return SparseCodes(before[self.crow], self.col[keep], self.val[keep], self.n_atoms)
+
     def detach(self) -> SparseCodes:
         """The same codes without their gradient history."""
         return SparseCodes(self.crow, self.col, self.val.detach(), self.n_atoms)

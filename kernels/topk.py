@@ -9,6 +9,7 @@ from kernels.attention import selected_scores
 from kernels.codes import SparseCodes
 from kernels.dispatch import Backend, choose_backend
 from kernels.support import Support, check_scores
+from kernels.threshold import threshold_support
 from kernels.torch_rows import group_maxima
 
 
@@ -66,18 +67,59 @@ def batch_topk_codes(scores: Tensor, k: int) -> SparseCodes:
     return SparseCodes(crow, col.int(), scores[row, col], n_atoms)
 
 
+def batch_topk_attention(q: Tensor, atoms: Tensor, k: int, bias: Tensor | None = None) -> SparseCodes:
+    """:func:`batch_topk_codes` of ``q @ atoms.T + bias`` in row chunks; gradients through the ``N * k`` winners only.
+
+    The count-th largest of the rows read so far is a lower bound of the batch's, so every chunk keeps only what reaches
+    it, and the last cut is made among a few times ``N * k`` entries.
+
+    Parameters
+    ----------
+    q : float [N, d]
+    atoms : float [M, d]
+    k : int, 1 to M
+    bias : float [M], optional
+    """
+    _check_k(k, atoms.shape[0])
+    count = len(q) * k
+    best = q.new_empty(0)
+
+    def select(scores: Tensor) -> Support:
+        nonlocal best
+        bound = best.amin() if len(best) == count and count else _lower_bound(scores, count)
+        below = torch.nextafter(bound, bound.new_tensor(-torch.inf))
+        support = threshold_support(scores, below.expand(scores.shape[1]))
+        best = torch.cat([best, support.z])
+        best = best.topk(min(count, len(best)), sorted=False).values
+        return support
+
+    def prune(support: Support) -> Support:
+        chosen = support.z.topk(count, sorted=False).indices.sort().values
+        _check_chosen(support.z[chosen])
+        row = torch.repeat_interleave(torch.arange(len(q), device=q.device), support.crow.diff())[chosen]
+        crow = torch.searchsorted(row, torch.arange(len(q) + 1, device=q.device))
+        return Support(crow, support.col[chosen], support.z[chosen], support.p[chosen], support.tau, support.n_atoms)
+
+    return selected_scores(q, atoms, bias, select, prune)
+
+
+def _lower_bound(scores: Tensor, count: int) -> Tensor:
+    """A value that at least ``count`` entries of ``scores`` reach: the ``count``-th largest of its group maxima."""
+    n_rows, n_atoms = scores.shape
+    maxima = group_maxima(scores, -(-n_atoms // 32)).flatten() if n_rows else scores.flatten()
+    if bool((maxima.isnan() | (maxima == torch.inf)).any()):
+        raise ValueError("A top-k score is NaN or infinite; check what produced the scores.")
+    enough = 0 < count <= maxima.numel()
+    return maxima.topk(count, sorted=False).values.amin() if enough else scores.new_tensor(-torch.inf)
+
+
 def _batch_winners(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Rows and columns of the ``count`` largest entries of a matrix, in row-major order.
 
     As with a row's top-k, the ``count``-th largest of the group maxima is a lower bound, found in 1/32 of the scores;
     only what reaches it is sorted out.
     """
-    n_rows, n_atoms = scores.shape
-    maxima = group_maxima(scores, -(-n_atoms // 32)).flatten() if n_rows else scores.flatten()
-    if bool((maxima.isnan() | (maxima == torch.inf)).any()):
-        raise ValueError("A top-k score is NaN or infinite; check what produced the scores.")
-    bound = maxima.topk(count, sorted=False).values.amin() if 0 < count <= maxima.numel() else -torch.inf
-    row, col = (scores >= bound).nonzero(as_tuple=True)
+    row, col = (scores >= _lower_bound(scores, count)).nonzero(as_tuple=True)
     z = scores[row, col]
     chosen = z.topk(count, sorted=False).indices.sort().values
     _check_chosen(z[chosen])

@@ -87,7 +87,7 @@ class SparseAutoencoder(nn.Module):
     """One sparse autoencoder.
 
     Subclasses define ``_codes``, ``_decode``, ``scores`` and ``directions``, and may override ``norm``, ``initialise``,
-    ``before_step`` and ``after_step``. They hold a parameter ``atoms`` [M, d].
+    ``before_step``, ``after_step`` and ``resample``. They hold a parameter ``atoms`` [M, d].
 
     Attributes
     ----------
@@ -127,7 +127,11 @@ class SparseAutoencoder(nn.Module):
         return self.encode(x), None
 
     def scores(self, x: Tensor) -> Tensor:
-        """Dense pre-activations [N, M], gated atoms at -inf. For a few tokens: this is the N x M matrix."""
+        """Dense [N, M]: by what the atoms of a token are chosen, those that score most; gated atoms at -inf.
+
+        The pre-activations, or how far they lie above the threshold where every atom has its own. For a few tokens: this
+        is the N x M matrix.
+        """
         raise NotImplementedError
 
     def decode(self, codes: SparseCodes, norm: Tensor | None = None) -> Tensor:
@@ -145,10 +149,8 @@ class SparseAutoencoder(nn.Module):
     def forward(self, x: Tensor) -> SAEOutput:
         """Encode, decode and score the reconstruction; in training mode also count which atoms fired."""
         u = self._normalise(x)
-        codes = self._codes(u)
-        u_hat = self._decode(codes, self._norm(u))
-        self._count(codes)
-        losses = {"reconstruction": reconstruction_loss(u, u_hat, self.config.loss)} | self._further_losses(u, u_hat)
+        codes, u_hat, further = self._pass(u)
+        losses = {"reconstruction": reconstruction_loss(u, u_hat, self.config.loss)} | further
         return SAEOutput(u_hat * self.input_scale + self.input_mean, codes, losses)
 
     # -- training hooks -----------------------------------------------------------------------------------------------
@@ -172,6 +174,10 @@ class SparseAutoencoder(nn.Module):
     def after_step(self) -> None:
         """Called after the optimiser's step."""
 
+    def resample(self, x: Tensor) -> Tensor | None:
+        """Called after every step with its tokens: atoms given new directions, int64 [n], or None. Adam forgets them."""
+        return None
+
     # -- for subclasses -----------------------------------------------------------------------------------------------
 
     def _codes(self, u: Tensor) -> SparseCodes:
@@ -183,7 +189,14 @@ class SparseAutoencoder(nn.Module):
     def _norm(self, u: Tensor) -> Tensor | None:
         return None
 
-    def _further_losses(self, u: Tensor, u_hat: Tensor) -> dict[str, Tensor]:
+    def _pass(self, u: Tensor) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
+        """Codes, reconstruction and further loss terms; overridden where training does more than evaluation."""
+        codes = self._codes(u)
+        u_hat = self._decode(codes, self._norm(u))
+        self._count(codes)
+        return codes, u_hat, self._further_losses(u, codes, u_hat)
+
+    def _further_losses(self, u: Tensor, codes: SparseCodes, u_hat: Tensor) -> dict[str, Tensor]:
         return {}
 
     def _normalise(self, x: Tensor) -> Tensor:

@@ -60,3 +60,19 @@ def spread_rows(unit: Tensor, count: int, generator: torch.Generator) -> Tensor:
         free[chosen.cpu()] = 0
         parts.append(chosen)
     return torch.cat(parts)
+
+
+def geometric_median(points: Tensor, iterations: int = 100, tolerance: float = 1e-6) -> Tensor:
+    """The point of least summed distance to ``points`` [n, d], by Weiszfeld's iteration; float32 [d].
+
+    Source: Weiszfeld, "Sur le point pour lequel la somme des distances de n points donnes est minimum", 1937.
+    """
+    median = points.mean(0)
+    for _ in range(iterations):
+        weights = 1 / (points - median).norm(dim=1).clamp_min(TINY)
+        moved = (weights[:, None] * points).sum(0) / weights.sum()
+        done = (moved - median).norm() <= tolerance * median.norm().clamp_min(TINY)
+        median = moved
+        if done:
+            break
+    return median

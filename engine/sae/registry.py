@@ -10,12 +10,26 @@ import torch
 
 from engine.errors import InputError
 from engine.sae.base import SAEConfig, SparseAutoencoder
+from engine.sae.batchtopk import BatchTopKConfig, BatchTopKSAE
+from engine.sae.cross_relu import CrossReLUConfig, CrossReLUSAE
+from engine.sae.gated import GatedConfig, GatedSAE
+from engine.sae.jumprelu import JumpReLUConfig, JumpReLUSAE
+from engine.sae.matryoshka import MatryoshkaConfig, MatryoshkaSAE
+from engine.sae.mlp_sparsemax import MLPSparsemaxConfig, MLPSparsemaxSAE
+from engine.sae.relu import ReLUConfig, ReLUSAE
 from engine.sae.sparsemax import SparsemaxConfig, SparsemaxSAE
 from engine.sae.topk import TopKConfig, TopKSAE
 
 ARCHITECTURES: dict[str, tuple[type[SAEConfig], type[SparseAutoencoder]]] = {
     "sparsemax": (SparsemaxConfig, SparsemaxSAE),
     "topk": (TopKConfig, TopKSAE),
+    "batchtopk": (BatchTopKConfig, BatchTopKSAE),
+    "matryoshka": (MatryoshkaConfig, MatryoshkaSAE),
+    "relu": (ReLUConfig, ReLUSAE),
+    "gated": (GatedConfig, GatedSAE),
+    "jumprelu": (JumpReLUConfig, JumpReLUSAE),
+    "cross-relu": (CrossReLUConfig, CrossReLUSAE),
+    "mlp-sparsemax": (MLPSparsemaxConfig, MLPSparsemaxSAE),
 }
 
 

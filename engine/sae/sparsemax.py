@@ -23,17 +23,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from engine.errors import InputError
-from engine.sae.base import TINY, SAEConfig, SparseAutoencoder, option
+from engine.sae.base import TINY, option
+from engine.sae.cross_attention import CrossAttentionConfig, CrossAttentionSAE
 from engine.sae.gate import FrequencyGate, GateKind
-from engine.sae.initialisation import Init, draw_atoms, kaiming_uniform
-from kernels import sparse_attention_with_threshold, sparse_decode
+from kernels import linear, sparse_attention_with_threshold
 from kernels.codes import SparseCodes
-from kernels.products import linear
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparsemaxConfig(SAEConfig):
+class SparsemaxConfig(CrossAttentionConfig):
     """Config of a ``SparsemaxSAE``."""
 
     architecture: ClassVar[str] = "sparsemax"
@@ -54,11 +52,6 @@ class SparsemaxConfig(SAEConfig):
     gate_above: float = 0.1
     """The gate shuts atoms that fire on more than this share of tokens."""
 
-    init: Init = option("random", "data", "spread", default="random")
-    """Where training starts: ``random`` is the Kaiming uniform of the published code; ``data`` takes M training tokens as
-    atoms and identity matrices, with W_value scaled to fit the sample; ``spread`` does so with tokens chosen far from
-    each other, see ``engine.sae.initialisation``."""
-
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.scale is None or (math.isfinite(self.scale) and self.scale > 0), "scale must be positive")
@@ -72,7 +65,7 @@ class SparsemaxConfig(SAEConfig):
         return 1.0 if self.values == "score" else 1 / math.sqrt(self.d_model)
 
 
-class SparsemaxSAE(SparseAutoencoder):
+class SparsemaxSAE(CrossAttentionSAE):
     """Sparsemax SAE over M atoms in d dimensions.
 
     Parameters held: ``atoms`` [M, d] (C), ``w_key`` [d, d], ``w_value`` [d, d], and ``log_scale`` (scalar) when the scale is
@@ -82,12 +75,7 @@ class SparsemaxSAE(SparseAutoencoder):
     config: SparsemaxConfig
 
     def __init__(self, config: SparsemaxConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__(config)
-        d = config.d_model
-        # The published code draws C^T with Kaiming uniform, whose fan-in is then M.
-        self.atoms = nn.Parameter(kaiming_uniform(config.n_atoms, d, fan_in=config.n_atoms, generator=generator))
-        self.w_key = nn.Parameter(kaiming_uniform(d, d, fan_in=d, generator=generator))
-        self.w_value = nn.Parameter(kaiming_uniform(d, d, fan_in=d, generator=generator))
+        super().__init__(config, generator)
         if config.learn_scale:
             self.log_scale = nn.Parameter(torch.tensor(math.log(config.start_scale)))
         self.gate = FrequencyGate(config.n_atoms, config.gate, config.gate_above)
@@ -106,30 +94,6 @@ class SparsemaxSAE(SparseAutoencoder):
         scores = queries @ self._gated_atoms().T
         return scores if self._masked is None else scores.masked_fill(self._masked, -math.inf)
 
-    def norm(self, x: Tensor) -> Tensor | None:
-        return self._norm(self._normalise(x))
-
-    @torch.no_grad()
-    def directions(self) -> Tensor:
-        return (self.atoms @ self.w_value) * self.input_scale
-
-    @torch.no_grad()
-    def initialise(self, sample: Tensor, generator: torch.Generator) -> None:
-        super().initialise(sample, generator)
-        if self.config.init == "random":
-            return
-        u = self._normalise(sample)
-        self.atoms.copy_(draw_atoms(self.config.init, u, self.config.n_atoms, generator))
-        self.w_key.copy_(torch.eye(self.config.d_model))
-        self.w_value.copy_(torch.eye(self.config.d_model))
-        if self.config.values == "probability":
-            # Queries of unit length for a token of average length, so that ``scale`` means the same in both modes.
-            self.w_key.div_(u.norm(dim=1).mean().clamp_min(TINY))
-        u = u[:4096]
-        u_hat = self._decode(self._codes(u), self._norm(u))
-        # The least-squares factor that brings the first reconstructions to the length of the tokens.
-        self.w_value.mul_((u * u_hat).sum() / u_hat.square().sum().clamp_min(TINY))
-
     # -- the pieces ---------------------------------------------------------------------------------------------------
 
     @property
@@ -144,10 +108,7 @@ class SparsemaxSAE(SparseAutoencoder):
 
     def _queries(self, u: Tensor) -> Tensor:
         """Scaled queries [N, d]: ``scores = queries @ atoms.T``."""
-        if self.config.values == "score":
-            queries = linear(u / u.norm(dim=1, keepdim=True).clamp_min(TINY), self.w_key)
-        else:
-            queries = linear(u, self.w_key.T)
+        queries = super()._queries(u) if self.config.values == "score" else linear(u, self.w_key.T)
         return queries * (self.log_scale.exp() if self.config.learn_scale else self.config.start_scale)
 
     def _attend(self, u: Tensor) -> tuple[SparseCodes, Tensor]:
@@ -163,12 +124,12 @@ class SparsemaxSAE(SparseAutoencoder):
         self.gate.count(codes)
 
     def _norm(self, u: Tensor) -> Tensor | None:
-        return u.norm(dim=1) if self.config.values == "score" else None
+        return super()._norm(u) if self.config.values == "score" else None
 
     def _decode(self, codes: SparseCodes, norm: Tensor | None) -> Tensor:
-        mixed = linear(sparse_decode(codes, self.atoms), self.w_value.T)
+        return super()._decode(codes, norm) if self.config.values == "score" else self._mixed(codes)
+
+    def _start_sparse(self, u: Tensor) -> None:
         if self.config.values == "probability":
-            return mixed
-        if norm is None:
-            raise InputError("Score codes hold directions only: give decode the lengths, decode(codes, sae.norm(x)).")
-        return norm[:, None] * mixed
+            # Queries of unit length for a token of average length, so that ``scale`` means the same in both modes.
+            self.w_key.div_(u.norm(dim=1).mean().clamp_min(TINY))

@@ -11,6 +11,13 @@ import torch
 from engine.errors import InputError
 from engine.sae import (
     ARCHITECTURES,
+    BatchTopKConfig,
+    CrossReLUConfig,
+    GatedConfig,
+    JumpReLUConfig,
+    MatryoshkaConfig,
+    MLPSparsemaxConfig,
+    ReLUConfig,
     SAEConfig,
     SparsemaxConfig,
     SparsemaxSAE,
@@ -30,6 +37,20 @@ CONFIGS: list[SAEConfig] = [
     SparsemaxConfig(d_model=D, n_atoms=M, gate="frequency", gate_above=0.2),
     TopKConfig(d_model=D, n_atoms=M, k=7),
     TopKConfig(d_model=D, n_atoms=M, k=7, normalise="centre", dead_after=10, loss="published", init="spread"),
+    BatchTopKConfig(d_model=D, n_atoms=M, k=7),
+    BatchTopKConfig(d_model=D, n_atoms=M, k=7, normalise="centre", dead_after=10, init="spread"),
+    MatryoshkaConfig(d_model=D, n_atoms=M, k=7),
+    MatryoshkaConfig(d_model=D, n_atoms=M, k=7, normalise="standardise", dead_after=10, init="data", prefixes=3),
+    ReLUConfig(d_model=D, n_atoms=M),
+    ReLUConfig(d_model=D, n_atoms=M, normalise="standardise", init="spread", target_l0=6.0),
+    GatedConfig(d_model=D, n_atoms=M),
+    GatedConfig(d_model=D, n_atoms=M, normalise="centre", init="data", target_l0=6.0),
+    JumpReLUConfig(d_model=D, n_atoms=M, bandwidth=0.5),
+    JumpReLUConfig(d_model=D, n_atoms=M, normalise="standardise", init="spread", bandwidth=0.2, target_l0=6.0),
+    CrossReLUConfig(d_model=D, n_atoms=M),
+    CrossReLUConfig(d_model=D, n_atoms=M, normalise="standardise", init="data", target_l0=6.0),
+    MLPSparsemaxConfig(d_model=D, n_atoms=M),
+    MLPSparsemaxConfig(d_model=D, n_atoms=M, normalise="standardise", init="spread", scale=4.0),
 ]
 
 
@@ -103,10 +124,11 @@ def test_directions_are_what_one_more_unit_of_code_adds(sae) -> None:
     norm = sae.norm(x)
     before = sae.decode(codes, norm)
     raised = type(codes)(codes.crow, codes.col, codes.val.detach().clone(), M)
-    first = int(codes.crow[4])
+    first = codes.nnz // 2
+    row = int(codes.row[first])
     raised.val[first] += 1.0
-    added = (sae.decode(raised, norm) - before)[4]
-    length = 1.0 if norm is None else norm[4]
+    added = (sae.decode(raised, norm) - before)[row]
+    length = 1.0 if norm is None else norm[row]
     torch.testing.assert_close(added / length, sae.directions()[int(codes.col[first])], rtol=1e-3, atol=1e-3)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.sae import TopKConfig, TopKSAE
-from engine.sae.topk import geometric_median
+from engine.sae.initialisation import geometric_median
 
 D, M, N, K = 16, 64, 40, 5
 

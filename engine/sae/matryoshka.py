@@ -1,0 +1,79 @@
+"""The Matryoshka SAE: a BatchTopK SAE whose first atoms must reconstruct the token on their own.
+
+Source: Bussmann et al., "Learning Multi-Level Features with Matryoshka Sparse Autoencoders", arXiv 2503.17547.
+Dictionaries of growing size m_1 < ... < m_n = M are prefixes of one another, and the loss adds up theirs:
+
+    loss = sum over i of ||u - (a[:m_i] C[:m_i] + b_pre)||^2 + auxiliary
+
+Early atoms are thus kept general and later ones specific. Codes and threshold are those of BatchTopK over all M atoms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from engine.sae.auxiliary import AuxiliaryConfig
+from engine.sae.base import reconstruction_loss
+from engine.sae.batchtopk import BatchTopKSAE
+from kernels import sparse_decode
+from kernels.codes import SparseCodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatryoshkaConfig(AuxiliaryConfig):
+    """Config of a ``MatryoshkaSAE``."""
+
+    architecture: ClassVar[str] = "matryoshka"
+
+    prefixes: int = 5
+    """n, the nested dictionaries. Each adds twice as many atoms as the one before, and the last the rest: with 5, as in
+    the paper, the sizes are 1/32, 3/32, 7/32 and 15/32 of M, and M."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(
+            isinstance(self.prefixes, int) and self.prefixes >= 1 and 2**self.prefixes <= self.n_atoms,
+            "prefixes must be at least 1 and the smallest prefix must hold an atom",
+        )
+
+    @property
+    def sizes(self) -> list[int]:
+        """m_1 .. m_n."""
+        shares = [(2**i - 1) / 2**self.prefixes for i in range(1, self.prefixes)]
+        return [int(share * self.n_atoms) for share in shares] + [self.n_atoms]
+
+
+class MatryoshkaSAE(BatchTopKSAE):
+    """Matryoshka BatchTopK SAE over M atoms in d dimensions; parameters and threshold as in ``BatchTopKSAE``."""
+
+    config: MatryoshkaConfig
+
+    def _pass(self, u: Tensor) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
+        """The loss of the whole dictionary is the ``reconstruction``; those of the shorter prefixes are ``nested``."""
+        codes = self._codes(u)
+        self._count(codes)
+        *shorter, u_hat = self.nested(codes).unbind(1)
+        further = self._further_losses(u, codes, u_hat)
+        if shorter:
+            losses = [reconstruction_loss(u, part, self.config.loss) for part in shorter]
+            further["nested"] = torch.stack(losses).sum()
+        return codes, u_hat, further
+
+    def nested(self, codes: SparseCodes) -> Tensor:
+        """Reconstructions of u by every prefix, [N, n, d].
+
+        Each entry is gathered once: a token's codes are cut into one row for each part of the dictionary, and prefixes
+        are sums of parts.
+        """
+        sizes = self.config.sizes
+        edges = torch.tensor(sizes[:-1], dtype=codes.col.dtype, device=codes.col.device)
+        part = torch.bucketize(codes.col, edges, right=True)
+        rows = codes.row * len(sizes) + part
+        starts = torch.arange(len(codes) * len(sizes) + 1, device=rows.device)
+        cut = SparseCodes(torch.searchsorted(rows, starts), codes.col, codes.val, codes.n_atoms)
+        parts = sparse_decode(cut, self.atoms).view(len(codes), len(sizes), -1)
+        return parts.cumsum(1) + self.b_pre
