@@ -74,7 +74,7 @@ def benchmark_retrieval(
         raise InputError("Name the folder of the SugarCrepe pictures (COCO val2017) with --images.")
     if reranker and (chosen.modes or enhancement):
         raise InputError("A trained reranker has one score of its own: leave out --modes and --enhancement.")
-    pairs = None if sugarcrepe else load_pairs(corpus, images, _split(corpus, images, split))
+    pairs = None if sugarcrepe else load_pairs(corpus, images, "" if split == "all" else split or None)
     loaded = load_embedder(embedder, device, progress)
     scorer = load_scorer(mllm, reranker, device, progress)
     if pairs is not None:
@@ -97,17 +97,6 @@ def benchmark_retrieval(
     else:
         print_tables(found)
     next_step("atomscope search --text 'a red apple'")
-
-
-def _split(corpus: Path, images: Path | None, split: str) -> str:
-    """The split to measure: as asked; by default the test split of a corpus that has one."""
-    if split:
-        return "" if split == "all" else split
-    from engine.corpus import open_corpus
-
-    if corpus.is_file() and corpus.suffix.lower() != ".parquet":
-        return ""
-    return "test" if "test" in open_corpus(corpus).splits else ""
 
 
 def _sizes(written: str) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ class Entry:
     split: str = ""
 
 
-def load_pairs(path: Path, images: Path | None = None, split: str = "") -> PairSet:
+def load_pairs(path: Path, images: Path | None = None, split: str | None = "") -> PairSet:
     """Captioned pictures of one split.
 
     Parameters
@@ -43,8 +43,8 @@ def load_pairs(path: Path, images: Path | None = None, split: str = "") -> PairS
         shards, image folders with captions, Hugging Face data set folders.
     images : Path, optional
         Where the pictures of a JSON or CSV lie; default: beside it, in ``images`` or the same folder.
-    split : str
-        "" takes all.
+    split : str or None
+        "" takes all; None the test split of a corpus that has one, and else all.
 
     Raises
     ------
@@ -52,10 +52,11 @@ def load_pairs(path: Path, images: Path | None = None, split: str = "") -> PairS
         If the file cannot be understood, no picture of it is there, or there is no such split.
     """
     if path.is_file() and path.suffix.lower() in (".json", ".csv", ".txt") and (entries := _entries(path)) is not None:
-        return _pairs(path, _folder(path, images), entries, split)
+        return _pairs(path, _folder(path, images), entries, split or "")
     if images is not None:
         raise InputError(f"--images goes with a JSON or CSV file of captions; {path} brings its own pictures.")
-    return from_corpus(open_corpus(path), split)
+    corpus = open_corpus(path)
+    return from_corpus(corpus, ("test" if "test" in corpus.splits else "") if split is None else split)
 
 
 def folder_corpus(name: str, root: Path, entries: list[Entry]) -> tuple[Corpus, list[Entry]]:

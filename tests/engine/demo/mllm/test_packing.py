@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
+from PIL import Image
 
+from engine.backbones import embedded
 from engine.demo.mllm.packing import CLOSING, OPENING, pack
 from engine.demo.mllm.wording import CAPTIONING, WORDINGS
 
@@ -51,3 +54,16 @@ def test_a_caption_sees_no_other_caption(tokenizer: Any) -> None:
     assert not allowed[second, packed.answers[0]] and not allowed[first, second]
     assert int(own.sum()) == int(packed.positions[0, second] - packed.positions[0, first + 1]) + 1
     assert not allowed.triu(1).any()
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(not embedded.is_ready("smollm2-135m"), reason="needs the embedded weights: atomscope demo weights")
+def test_a_sequence_begins_and_ends_as_the_processor_writes_it() -> None:
+    from engine.demo.mllm.assembly import make_processor
+    from engine.retrieval.prompts import chat
+
+    processor = make_processor(embedded.fetch("smollm2-135m"))
+    question = WORDINGS[0].question
+    text = processor.apply_chat_template(chat(question, 1), add_generation_prompt=True, tokenize=False)
+    written = processor(text=[text], images=[Image.new("RGB", (224, 224))])["input_ids"][0]
+    assert written == processor.tokenizer(f"{OPENING}{question}{CLOSING}")["input_ids"]
