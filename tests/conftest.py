@@ -59,6 +59,24 @@ def image_folder(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def labelled_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 pictures of noise in three labels that differ in colour, 9 to train and 3 to test each; a fourth label has 4."""
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("labelled")
+    random = np.random.default_rng(0)
+    tints = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (210, 30, 30), "rare": (128, 128, 128)}
+    for label, tint in tints.items():
+        for number in range(4 if label == "rare" else 12):
+            folder = root / ("test" if number % 4 == 3 else "train") / label
+            folder.mkdir(parents=True, exist_ok=True)
+            noise = random.integers(-90, 90, (20, 24, 3))
+            Image.fromarray(np.clip(np.array(tint) + noise, 0, 255).astype(np.uint8)).save(folder / f"{number:02d}.png")
+    return root
+
+
 @pytest.fixture
 def encode() -> Callable[..., bytes]:
     """``encode(image, format, **options)``: an image as the bytes of a file."""

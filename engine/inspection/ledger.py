@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from engine.inspection.editing import keep
 from kernels.codes import SparseCodes
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Ledger(NamedTuple):
 def ledger(sae: SparseAutoencoder, x: Tensor) -> Ledger:
     """The ledger of tokens ``x`` [N, d]. For a few tokens: it holds nnz x d numbers."""
     codes, norm = sae.encode(x), sae.norm(x)
-    nothing = keep(codes, torch.zeros(codes.nnz, dtype=torch.bool, device=x.device))
+    nothing = codes.kept(torch.zeros_like(codes.col, dtype=torch.bool))
     weights = codes.val if norm is None else codes.val * norm[codes.row]
     contributions = weights[:, None] * sae.directions()[codes.col.long()]
     return Ledger(codes, sae.decode(nothing, norm), contributions, x - sae.decode(codes, norm))

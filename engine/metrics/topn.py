@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.inspection.editing import keep
 from engine.progress import Progress, Silent
 from kernels.codes import SparseCodes
 
@@ -81,9 +80,9 @@ class ClassAtoms:
         With ``level`` None, "on" is the codes as they are and "off" is empty.
         """
         if level is None:
-            return codes if side == "on" else keep(codes, torch.zeros_like(codes.col, dtype=torch.bool))
+            return codes if side == "on" else codes.kept(torch.zeros_like(codes.col, dtype=torch.bool))
         inside = self.rank(codes, classes) < level
-        return keep(codes, inside if side == "on" else ~inside)
+        return codes.kept(inside if side == "on" else ~inside)
 
     def of(self, label: int) -> list[int]:
         """Atoms of class ``label``, best first."""

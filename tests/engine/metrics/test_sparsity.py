@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.metrics import FiringCounts, l0_mean, l0_quantiles
+from engine.metrics import FiringCounts, l0_bins, l0_mean, l0_quantiles
 from engine.sae import TopKConfig, build_sae
 from kernels.codes import SparseCodes
 
@@ -50,3 +50,13 @@ def test_mean_and_quantiles_are_those_of_the_list(sizes: list[int]) -> None:
 def test_nothing_counted() -> None:
     empty = FiringCounts(3)
     assert math.isnan(l0_mean(empty.l0_histogram)) and l0_quantiles(empty.l0_histogram) == {} and empty.dead == 3
+
+
+@given(st.lists(st.integers(0, 50), max_size=40))
+def test_l0_bins_double_and_lose_no_token(counts: list[int]) -> None:
+    bins = l0_bins(np.array(counts, dtype=np.int64))
+    assert sum(bins.values()) == sum(counts)
+    for name, tokens in bins.items():
+        low, _, high = name.partition("-")
+        assert tokens == sum(counts[int(low) : int(high or low) + 1])
+        assert int(high or low) == 0 or int(high or low) + 1 == 2 * int(low)
