@@ -32,6 +32,7 @@ from engine.atlas.schema import ATOMS_PER_GROUP, FORMAT_MAJOR, FORMAT_MINOR
 from engine.atlas.statistics import atom_columns, label_columns, label_ids
 from engine.atlas.sweep import TokenSample, sweep
 from engine.atlas.tables import make_table, save_array, string_lists, write_grouped, write_plain
+from engine.atlas.texts import exemplar_terms, prefer_one_word, snippets_of, write_tokens
 from engine.atlas.words import collect_terms
 from engine.atlas.writer import (
     Exemplars,
@@ -229,6 +230,8 @@ class _Build:
             np.load(self.work / "support.npy", mmap_mode="r"),
             np.load(tau, mmap_mode="r") if tau.is_file() else None,
         )
+        if store.token_ids is not None:
+            write_tokens(folder, store)
         self.progress.advance(3)
         columns = atom_columns(acc, exemplars, labels, store.embeddings, store.n_tokens)
         self.status = np.array(columns["status"])
@@ -239,8 +242,14 @@ class _Build:
     def _atoms_and_clusters(self, columns: dict[str, Any], exemplars: Exemplars, live: NDArray[np.int64]) -> None:
         """``atoms.parquet`` and ``clusters.parquet``: the place on the map and the text labels join the measured columns."""
         items, n_atoms = self.store.items, self.sae.config.n_atoms
-        terms = collect_terms(items["caption"].tolist(), items["keywords"].tolist(), items["label"].tolist())
-        atom_names, share = name_atoms(exemplars, terms, n_atoms)
+        if (starts := self.store.token_starts) is not None:
+            snippets = snippets_of(items, starts, self.store.backbone)
+            terms = exemplar_terms(exemplars, snippets)
+            atom_names, share = name_atoms(exemplars, terms, n_atoms, np.arange(len(exemplars.atom)))
+            prefer_one_word(atom_names, exemplars, snippets)
+        else:
+            terms = collect_terms(items["caption"].tolist(), items["keywords"].tolist(), items["label"].tolist())
+            atom_names, share = name_atoms(exemplars, terms, n_atoms)
         place = np.full((n_atoms, 2), np.nan, np.float32)
         cluster = np.full(n_atoms, -1, np.int32)
         if self.map is not None:
@@ -268,8 +277,10 @@ class _Build:
         write_plain(self.folder / "clusters.parquet", make_table("clusters.parquet", clusters))
 
     def _pictures(self) -> None:
-        """Thumbnails, or nothing when the corpus lies beside the atlas or is gone."""
+        """Thumbnails, or nothing when the items are texts, or the corpus lies beside the atlas or is gone."""
         self.thumbs: dict[str, Any] = {"kind": "none"}
+        if self.store.token_ids is not None:
+            return
         corpus = thumbs.open_pictures(self.store, self.progress)
         if corpus is None:
             return

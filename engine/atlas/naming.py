@@ -35,8 +35,13 @@ class Names:
     candidates: list[list[str]]
 
 
-def name_atoms(exemplars: Exemplars, terms: Terms, n_atoms: int) -> tuple[Names, csr_matrix]:
+def name_atoms(
+    exemplars: Exemplars, terms: Terms, n_atoms: int, document: NDArray[np.int64] | None = None
+) -> tuple[Names, csr_matrix]:
     """Labels of all atoms from their top exemplars.
+
+    ``document`` int64 [rows of exemplars] says which row of ``terms.presence`` holds an exemplar's terms; by default the row
+    of its item.
 
     Returns
     -------
@@ -44,22 +49,23 @@ def name_atoms(exemplars: Exemplars, terms: Terms, n_atoms: int) -> tuple[Names,
     csr float32 [M, V]
         Share of each atom's exemplars (by activation) that carry each term; clusters are named from it.
     """
+    owner = exemplars.item if document is None else document
     top = np.flatnonzero((exemplars.kind == 0) & (exemplars.value > 0))
     worded = np.diff(terms.presence.indptr) > 0
-    top = top[worded[exemplars.item[top]]]
+    top = top[worded[owner[top]]]
     n_items, n_terms = terms.presence.shape
-    weights = csr_matrix((exemplars.value[top], (exemplars.atom[top], exemplars.item[top])), (n_atoms, n_items))
+    weights = csr_matrix((exemplars.value[top], (exemplars.atom[top], owner[top])), (n_atoms, n_items))
     total = np.asarray(weights.sum(axis=1)).ravel()
     squares = np.asarray(weights.multiply(weights).sum(axis=1)).ravel()
     # Kish's effective sample size: an atom with one dominant exemplar has little evidence, however many follow.
     effective = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
-    document = np.asarray(terms.presence.sum(axis=0)).ravel()
+    frequency = np.asarray(terms.presence.sum(axis=0)).ravel()
     names, blocks = Names([], []), []
     for start in range(0, n_atoms, _ATOMS_AT_ONCE):
         rows = slice(start, min(start + _ATOMS_AT_ONCE, n_atoms))
         scale = np.divide(1.0, total[rows], out=np.zeros_like(total[rows]), where=total[rows] > 0)
         share = (weights[rows].multiply(scale[:, None]).tocsr() @ terms.presence).tocsr().astype(np.float32)
-        block = _best_terms(share, effective[rows], document, int(worded.sum()), terms.names, ATOM_COVERAGE)
+        block = _best_terms(share, effective[rows], frequency, int(worded.sum()), terms.names, ATOM_COVERAGE)
         names.label += block.label
         names.candidates += block.candidates
         blocks.append(share)

@@ -20,6 +20,7 @@ from engine.atlas.schema import (
     content_key,
 )
 from engine.atlas.tables import GroupedTable, damaged, open_parquet, read_whole
+from engine.atlas.texts import Snippets, snippets_of
 from engine.errors import InputError
 from engine.files import read_json
 
@@ -109,6 +110,11 @@ class Atlas:
         """Positions before the first patch (CLS and registers)."""
         return int(self.meta["backbone"].get("prefix", 0))
 
+    @property
+    def is_text(self) -> bool:
+        """Whether the items are texts: chunks of tokens, with ``tokens`` and ``snippets``."""
+        return "tokens.parquet" in self.meta["files"]
+
     # Whole tables.
 
     @cached_property
@@ -135,6 +141,21 @@ class Atlas:
         """Threshold of every token, float32 [n_items, P], or None when the SAE has none."""
         values = self._per_position("tau", np.float32)
         return values if values.size else None
+
+    @cached_property
+    def tokens(self) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        """Token ids, and where each begins in the item's caption (characters), both int32 [n_items, P]; None for pictures."""
+        if not self.is_text:
+            return None
+        path = self.path / "tokens.parquet"
+        return self._per_position("ids", np.int32, path), self._per_position("starts", np.int32, path)
+
+    @cached_property
+    def snippets(self) -> Snippets:
+        """The words at and around any token. Only an atlas of texts has them."""
+        if self.tokens is None:
+            raise InputError(f"{self.title} is an atlas of pictures: it has no tokens to read.")
+        return snippets_of(self.items, self.tokens[1], self.meta["backbone"])
 
     @cached_property
     def clusters(self) -> pd.DataFrame:
@@ -290,8 +311,8 @@ class Atlas:
             rows = rows.filter(pc.equal(rows.column("kind"), kind))
         return _frame(rows)
 
-    def _per_position(self, column: str, dtype: type) -> NDArray[Any]:
-        path = self.path / "items.parquet"
+    def _per_position(self, column: str, dtype: type, path: Path | None = None) -> NDArray[Any]:
+        path = path or self.path / "items.parquet"
         values = read_whole(path, [column]).column(column).combine_chunks()
         flat = values.flatten().to_numpy(zero_copy_only=False).astype(dtype, copy=False)
         if flat.size not in (0, self.n_items * self.n_positions):

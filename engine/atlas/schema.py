@@ -14,7 +14,7 @@ import pyarrow as pa
 
 FORMAT_NAME = "atomscope-atlas"
 FORMAT_MAJOR = 1
-FORMAT_MINOR = 0
+FORMAT_MINOR = 1
 
 ATOMS_PER_GROUP = 256
 TOKENS_PER_GROUP = 4096
@@ -193,6 +193,14 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
         ),
         "support_mean": (pa.float32(), "Mean support size over the positions."),
     },
+    "tokens.parquet": {
+        "item": (pa.int32(), "Row of items.parquet."),
+        "ids": (pa.list_(pa.int32()), "Token id at each position, in the backbone's vocabulary."),
+        "starts": (
+            pa.list_(pa.int32()),
+            "Where each position's token begins in the item's caption, characters; it ends where the next one begins.",
+        ),
+    },
     "entrants.parquet": {
         "token": (
             pa.int32(),
@@ -211,7 +219,9 @@ COLUMNS: dict[str, dict[str, tuple[pa.DataType, str]]] = {
     },
 }
 
-REQUIRED_TABLES = tuple(name for name in COLUMNS if name.endswith(".parquet"))
+TEXT_TABLES = ("tokens.parquet",)
+"""Tables that an atlas of texts has and one of pictures has not."""
+REQUIRED_TABLES = tuple(name for name in COLUMNS if name.endswith(".parquet") and name not in TEXT_TABLES)
 GROUPED_BY_ATOM = (
     "exemplars.parquet",
     "histograms.parquet",

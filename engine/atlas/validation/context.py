@@ -52,6 +52,11 @@ class Context:
         return self._whole("items.parquet", "item", self.n_items)
 
     @cached_property
+    def tokens(self) -> dict[str, NDArray[Any]]:
+        """Columns of ``tokens.parquet``, one row an item."""
+        return self._whole("tokens.parquet", "item", self.n_items)
+
+    @cached_property
     def firing(self) -> NDArray[np.int64]:
         """Firing count of every atom."""
         return np.asarray(self.atoms["firing_count"], np.int64)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from engine.atlas.reader import check_header, corpus_folder
-from engine.atlas.schema import CODE_ARRAYS, COLUMNS, REQUIRED_TABLES
+from engine.atlas.schema import CODE_ARRAYS, COLUMNS, REQUIRED_TABLES, TEXT_TABLES
 from engine.atlas.validation.report import Report, Stop
 from engine.errors import InputError
 from engine.files import read_json, sha256
@@ -120,6 +120,8 @@ def _relations(report: Report, folder: Path, meta: dict[str, Any]) -> None:
     )
     defined = meta.get("columns") or {}
     for table, names in COLUMNS.items():
+        if table in TEXT_TABLES and table not in meta["files"]:
+            continue
         missing = [name for name in names if not str((defined.get(table) or {}).get(name) or "")]
         report.expect(not missing, WHERE, f"columns does not define {', '.join(missing)} of {table}.")
     kind, size = meta["thumbs"]["kind"], meta["thumbs"].get("size")
@@ -152,7 +154,8 @@ def check_files(report: Report, folder: Path, meta: dict[str, Any], progress: Pr
         else:
             sound.add(name)
     progress.finish()
-    for name in _REQUIRED:
+    text = TEXT_TABLES if meta["backbone"].get("modality") == "text" else ()
+    for name in (*_REQUIRED, *text):
         report.expect(name in files, name, f"the format requires it, and {WHERE} does not list it.")
     for name in sorted(_present(folder) - set(files)):
         report.add(name, f"it is not listed in {WHERE}.")

@@ -48,6 +48,26 @@ def check_items(context: Context) -> None:
     say([not np.isfinite(row).all() for row in items["tau"]], "tau is not finite")
 
 
+def check_tokens(context: Context) -> None:
+    """``tokens.parquet`` of an atlas of texts."""
+    where, report = "tokens.parquet", context.report
+    tokens = context.tokens
+    report.rows([kind != "text" for kind in context.items["kind"]], "items.parquet", "kind is not text", kind="item")
+    for name in ("ids", "starts"):
+        short = [len(row) != context.n_positions for row in tokens[name]]
+        report.rows(short, where, f"{name} does not hold {context.n_positions} values", kind="item")
+        if any(short):
+            raise Stop
+    say = [bool((row < 0).any()) for row in tokens["ids"]]
+    report.rows(say, where, "a token id is negative", kind="item")
+    lengths = [len(caption) for caption in context.items["caption"]]
+    outside = [
+        bool(len(row)) and (row[0] < 0 or row[-1] > length or bool((np.diff(row) < 0).any()))
+        for row, length in zip(tokens["starts"], lengths, strict=True)
+    ]
+    report.rows(outside, where, "its tokens do not lie in order inside the caption", kind="item")
+
+
 def read_codes(context: Context) -> dict[str, NDArray[Any]]:
     """The arrays of ``codes/``, checked against each other, the items and the atoms."""
     report = context.report

@@ -44,6 +44,8 @@ def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[s
         "entrants.parquet": lambda: items.check_entrants(context),
         "thumbs": lambda: items.check_thumbs(context),
     }
+    if "tokens.parquet" in meta["files"]:
+        checks["tokens.parquet"] = lambda: items.check_tokens(context)
     if "training.parquet" in meta["files"]:
         checks["training.parquet"] = lambda: read_whole(context.need("training.parquet"))
     progress.start("checking", len(checks), "files")
