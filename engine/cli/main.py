@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("engine.cli.importing", "Read an SAE of another tool: SAELens, the published sparsemax SAE."),
     "export": ("engine.cli.exporting", "Write a trained SAE as a SAELens folder."),
     "validate": ("engine.cli.validate", "Check every file of an atlas."),
+    "lab": ("engine.cli.lab", "Experiments with a known answer: synthetic superposition."),
     "demo": ("engine.cli.demo", "Fetch the demo weights; rebuild the demo from its sources."),
 }
 
