@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.library import derived
+from app.library import names as library_names
 from app.search import top_items
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def striking(atlas: Atlas, count: int = 8) -> NDArray[np.int64]:
 
     def choose() -> NDArray[np.int64]:
         table, items, scores = atlas.atoms, top_items(atlas), clarity(atlas)
+        names_of = library_names(atlas)
         order = np.flatnonzero(np.isfinite(scores))
         order = order[np.argsort(-scores[order], kind="stable")]
         chosen: list[int] = []
@@ -60,7 +62,7 @@ def striking(atlas: Atlas, count: int = 8) -> NDArray[np.int64]:
         for strict in (True, False):
             for atom in map(int, order):
                 row, first = table.iloc[atom], set(items[atom].tolist()) - {-1}
-                name = str(row["label"] or row["top_label"])
+                name = names_of[atom] or f"atom {atom}"
                 mine = {("cluster", int(row["cluster"])), ("class", str(row["top_label"]))}
                 if len(chosen) == count:
                     break

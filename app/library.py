@@ -133,10 +133,15 @@ def exemplars(atlas: Atlas, atom: int) -> pd.DataFrame:
 
 
 def names(atlas: Atlas) -> list[str]:
-    """What every atom is called: its label, else its top label, else nothing."""
+    """What every atom is called: its label, else its top label, else nothing.
+
+    The classes of texts say what a text is about, not what a token of it is: there an atom without a label has no name.
+    """
 
     def compute() -> list[str]:
         table = atlas.atoms
+        if atlas.is_text:
+            return [str(label) for label in table["label"]]
         return [label or top for label, top in zip(table["label"], table["top_label"], strict=True)]
 
     return derived.get((atlas.key, "names of atoms"), compute)

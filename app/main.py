@@ -21,7 +21,7 @@ PAGES = [
         "counts",
         "Activation counts",
         ":material/grid_on:",
-        "How many atoms each patch needs, and how often each atom fires.",
+        "How many atoms each patch or token needs, and how often each atom fires.",
     ),
     ("concepts", "concepts", "Concepts", ":material/category:", "One atom at a time: what makes it fire."),
     ("dictionary_map", "map", "Dictionary map", ":material/scatter_plot:", "All atoms at once, similar ones together."),

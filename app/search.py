@@ -83,6 +83,19 @@ def top_items(atlas: Atlas) -> NDArray[np.int32]:
     return derived.get((atlas.key, "top items"), compute)
 
 
+def top_positions(atlas: Atlas) -> NDArray[np.int32]:
+    """Where every atom's first exemplars reach their value, int32 [M, PREVIEW]; -1 where there are fewer."""
+
+    def compute() -> NDArray[np.int32]:
+        pairs = exemplar_pairs(atlas)
+        first = pairs[pairs["rank"] < PREVIEW]
+        positions = np.full((atlas.n_atoms, PREVIEW), -1, np.int32)
+        positions[first["atom"].to_numpy(), first["rank"].to_numpy()] = first["position"].to_numpy()
+        return positions
+
+    return derived.get((atlas.key, "top positions"), compute)
+
+
 class Found(NamedTuple):
     """One atom that matches: why (``label`` or ``captions``), and in how many of its top exemplars the words stand."""
 
@@ -101,13 +114,12 @@ def find(atlas: Atlas, words: str, limit: int | None = None) -> list[Found]:
     needles = words.lower().split()[:8]
     if not needles:
         return []
-    names, items = _names(atlas), _item_texts(atlas)
+    names = _names(atlas)
     by_label = [int(atom) for atom in np.flatnonzero(_holds(names, needles))]
     fired, whole = atlas.atoms["firing_count"].to_numpy(), " ".join(needles)
     titles = library.names(atlas)
     by_label.sort(key=lambda atom: (titles[atom].lower() != whole, -fired[atom], atom))
-    hits = np.flatnonzero(_holds(items, needles))
-    counts = _caption_counts(atlas, hits)
+    counts = _caption_counts(atlas, needles)
     by_caption = [int(a) for a in np.argsort(-counts, kind="stable") if counts[a] >= 2]
     named = set(by_label)
     found = [Found(atom, "label", int(counts[atom])) for atom in by_label]
@@ -115,11 +127,25 @@ def find(atlas: Atlas, words: str, limit: int | None = None) -> list[Found]:
     return found[:limit]
 
 
-def _caption_counts(atlas: Atlas, items: NDArray[np.int64]) -> NDArray[np.int64]:
+def _caption_counts(atlas: Atlas, needles: list[str]) -> NDArray[np.int64]:
+    """For every atom the top exemplars whose words match: the caption of a picture, the words around a token of a text."""
     pairs = exemplar_pairs(atlas)
-    wanted = np.zeros(atlas.n_items, bool)
-    wanted[items] = True
-    return np.bincount(pairs["atom"].to_numpy()[wanted[pairs["item"].to_numpy()]], minlength=atlas.n_atoms)
+    if atlas.is_text:
+        hit = _holds(_snippet_texts(atlas), needles)
+    else:
+        hit = _holds(_item_texts(atlas), needles)[pairs["item"].to_numpy()]
+    return np.bincount(pairs["atom"].to_numpy()[hit], minlength=atlas.n_atoms)
+
+
+def _snippet_texts(atlas: Atlas) -> pd.Series:
+    """The words around the token of every row of :func:`exemplar_pairs`."""
+
+    def compute() -> pd.Series:
+        pairs, words = exemplar_pairs(atlas), atlas.snippets
+        places = zip(pairs["item"], pairs["position"], strict=True)
+        return pd.Series([words.window(int(item), int(position)).lower() for item, position in places], dtype="str")
+
+    return derived.get((atlas.key, "snippet texts"), compute)
 
 
 def _holds(texts: pd.Series, needles: list[str]) -> NDArray[np.bool_]:
@@ -150,10 +176,10 @@ def _item_texts(atlas: Atlas) -> pd.Series:
 
 
 def exemplar_pairs(atlas: Atlas) -> pd.DataFrame:
-    """(atom, rank, item) of every top exemplar."""
+    """(atom, rank, item, position) of every top exemplar."""
 
     def compute() -> pd.DataFrame:
-        columns = pq.read_table(atlas.path / "exemplars.parquet", columns=["atom", "kind", "rank", "item"])
+        columns = pq.read_table(atlas.path / "exemplars.parquet", columns=["atom", "kind", "rank", "item", "position"])
         top = columns.filter(pc.equal(columns.column("kind"), "top")).drop_columns("kind")
         frame: pd.DataFrame = top.to_pandas()
         return frame

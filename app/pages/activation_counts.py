@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 HALVES = {"token": "Support size per token", "atom": "Firing count per atom"}
 LEDES = {
-    "token": "How many atoms are needed to describe each patch. A plain patch needs few, a busy one many; sparsemax decides.",
+    "token": "How many atoms are needed to describe each {unit}. A plain {unit} needs few, a busy one many; sparsemax decides.",
     "atom": "On how many tokens each atom fires. Most fire rarely; the few that fire everywhere seldom mean one thing.",
 }
 GRID = 20
+GRID_OF_TEXTS = 8
 TABLE = 400
 
 
@@ -36,12 +37,18 @@ def page() -> None:
         required=True,
     )
     with head:
-        ui.page_title("Activation counts", LEDES["atom" if half == "atom" else "token"])
+        atlas = state.atlas()
+        ui.page_title("Activation counts", LEDES["atom" if half == "atom" else "token"].format(unit=ui.unit(atlas)))
         ui.onboarding(
             "counts",
             "Two counts that are easily confused",
             (
-                "*Support size per token*: one number for each patch of each image, painted over the pictures.",
+                "*Support size per token*: one number for each "
+                + (
+                    "token, painted over the texts."
+                    if atlas.is_text
+                    else "patch of each image, painted over the pictures."
+                ),
                 "*Firing count per atom*: one number for each atom of the dictionary, over the whole corpus.",
             ),
         )
@@ -61,9 +68,10 @@ def _tokens() -> None:
     gallery, explorer = st.columns([1, 1.35], gap="medium")
     with gallery:
         if len(chosen):
-            pages = -(-len(chosen) // GRID)
+            many = GRID_OF_TEXTS if atlas.is_text else GRID
+            pages = -(-len(chosen) // many)
             page = min(max(int(st.session_state.get("counts_page") or 1), 1), pages)
-            shown = chosen[(page - 1) * GRID : page * GRID]
+            shown = chosen[(page - 1) * many : page * many]
             ui.live(counts_view.gallery(atlas, shown, painted, item), key="counts_gallery", on_event=_on_event)
             if pages > 1:
                 st.pagination(pages, key="counts_page", bind="query-params")
@@ -86,7 +94,8 @@ def _inputs_toolbar(atlas: Atlas) -> tuple[str, str, bool]:
             label_visibility="collapsed",
             bind="query-params",
             required=True,
-            help="By mean support size over the patches. “With codes”: the inputs whose single activations the atlas holds.",
+            help=f"By mean support size over the {ui.units(atlas)}. “With codes”: the inputs whose single activations the "
+            "atlas holds.",
             on_change=_first_page,
         )
         known = counts.classes(atlas)
@@ -105,7 +114,7 @@ def _inputs_toolbar(atlas: Atlas) -> tuple[str, str, bool]:
             )
         painted = st.toggle("Paint the support size", True, key="counts_paint", bind="query-params")
         low, high = media.support_range(atlas)
-        ui.live(ui.legend(low, high, "atoms a patch"), key="counts_legend", width="content")
+        ui.live(ui.legend(low, high, f"atoms a {ui.unit(atlas)}"), key="counts_legend", width="content")
     return (how if how in counts.PICKS else "most"), (label if label in known else ""), bool(painted)
 
 

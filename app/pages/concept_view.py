@@ -14,7 +14,7 @@ from app.ui import Bar, Figure, Html, tag
 if TYPE_CHECKING:
     from engine.atlas import Atlas
 
-# Below this the top exemplars are nearly one picture; chosen as CLIP image embeddings of near duplicates lie above 0.9.
+# Below this the top exemplars are nearly one picture (or text); near duplicates lie above a cosine of 0.9.
 LOW_DIVERSITY = 0.1
 FEW_ITEMS = 8
 NEIGHBOURS = 6
@@ -50,8 +50,10 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
     main = tag(
         "main",
         ui.section(
-            ui.term("Fires most", "exemplar"), f"the {len(shown)} items with the largest activation, largest first"
+            ui.term("Fires most", "exemplar"),
+            f"the {len(shown)} {'chunks' if atlas.is_text else 'items'} with the largest activation, largest first",
         ),
+        _scale(atlas, options) if atlas.is_text else None,
         ui.exemplar_grid(atlas, atom, shown, *draw),
     )
     beside = tag(
@@ -65,8 +67,18 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
     return tag("article", _head(atlas, atom, about), main, beside, _aside(atlas, atom), cls="as-atom-page")
 
 
+def _scale(atlas: Atlas, options: Options) -> Html | None:
+    """What the marks of the tokens mean."""
+    if options.heat == "off":
+        return None
+    full = "its largest anywhere" if options.heat == "atom" else "the largest in each text"
+    return tag(
+        "p", tag("span", "activation", tag("em", "0"), tag("i"), tag("em", full), cls="as-scale"), cls="as-caption"
+    )
+
+
 def _head(atlas: Atlas, atom: int, about: Any) -> Html:
-    name = about["label"] or about["top_label"]
+    name = library.names(atlas)[atom]
     status = {"live": "good", "rare": "warn", "dense": "warn", "dead": "bad"}[about["status"]]
     chips = [ui.chip(about["status"], status, ui.definition(about["status"]))]
     cluster = int(about["cluster"])
@@ -112,7 +124,7 @@ def _warnings(about: Any) -> list[Html]:
         notes.append(ui.warn(f"It fires on {int(about['item_count'])} items only. A name for it is a guess."))
     if math.isfinite(about["diversity"]) and about["diversity"] < LOW_DIVERSITY:
         notes.append(
-            ui.warn("Low diversity: the top examples are nearly the same picture, so they cannot tell concepts apart.")
+            ui.warn("Low diversity: the top examples are nearly the same, so they cannot tell concepts apart.")
         )
     return notes
 
@@ -177,12 +189,12 @@ def results(atlas: Atlas, words: str, found: list[search.Found]) -> Html:
     if not found:
         return tag(
             "p",
-            f"No atom matches “{words}”. Search looks at labels and at the captions of top exemplars.",
+            f"No atom matches “{words}”. Search looks at labels and at the words of top exemplars.",
             cls="as-caption",
         )
     cards = []
     for hit in found[:RESULTS]:
-        note = "by its label" if hit.reason == "label" else f"{hit.exemplars} captions of its examples"
+        note = "by its label" if hit.reason == "label" else f"in the words of {hit.exemplars} examples"
         cards.append(ui.atom_card(atlas, hit.atom, note))
     more = f", the first {RESULTS} shown" if len(found) > RESULTS else ""
     return tag(
@@ -195,6 +207,8 @@ def results(atlas: Atlas, words: str, found: list[search.Found]) -> Html:
 
 def prefetch(atlas: Atlas, atoms: list[int], options: Options) -> list[str]:
     """URLs of the first pictures of the atoms the person is likely to open next."""
+    if atlas.is_text:
+        return []
     items = search.top_items(atlas)
     urls = []
     for atom in atoms:

@@ -15,24 +15,28 @@ if TYPE_CHECKING:
 
 STATUSES = ("live", "rare", "dense", "dead")
 COUNTS = (8, 16, 24)
-HEATS = {"atom": "Per atom", "picture": "Per picture", "off": "Off"}
+HEATS = {"atom": "Per atom", "picture": "Per example", "off": "Off"}
 
 
 def page() -> None:
     """The page."""
+    text = state.atlas().is_text
     ui.page_title(
         "Concepts",
-        "One atom at a time. The left arrow and the right arrow step through the dictionary; point at a picture to see "
-        "it without the heat map, at an underlined word for its definition.",
+        "One atom at a time. The left arrow and the right arrow step through the dictionary; point at "
+        + ("a marked token for its activation, " if text else "a picture to see it without the heat map, ")
+        + "at an underlined word for its definition.",
     )
     ui.onboarding(
         "concepts",
         "How to read a concept",
         (
-            "Each picture is one on which the atom fires; the glow marks the patches where, the white frame the patch "
+            "Each line is a text on which the atom fires; the colour marks the tokens where, the frame the token where most."
+            if text
+            else "Each picture is one on which the atom fires; the glow marks the patches where, the white frame the patch "
             "where most.",
             "Do not trust the best examples alone: the weaker firings beside them show whether the concept holds. "
-            "Warnings name atoms whose examples are nearly the same picture, or that fire almost everywhere.",
+            "Warnings name atoms whose examples are nearly the same, or that fire almost everywhere.",
         ),
     )
     _concept()
@@ -107,20 +111,20 @@ def _toolbar(atlas: Atlas) -> concept_view.Options:
 
 def _view_options() -> concept_view.Options:
     top = st.segmented_control(
-        "Pictures", COUNTS, default=16, key="concepts_n", bind="query-params", required=True, help="Top exemplars shown"
+        "Examples", COUNTS, default=16, key="concepts_n", bind="query-params", required=True, help="Top exemplars shown"
     )
     heat = st.segmented_control(
-        "Heat map",
+        "Activation",
         list(HEATS),
         default="atom",
         key="concepts_heat",
         format_func=HEATS.__getitem__,
         bind="query-params",
         required=True,
-        help="What full colour means: the atom's largest activation anywhere (pictures compare), or the largest in each "
-        "picture (weak firings become visible).",
+        help="What full colour means: the atom's largest activation anywhere (examples compare), or the largest in "
+        "each example (weak firings become visible).",
     )
-    outline = st.toggle("Frame the strongest patch", True, key="concepts_peak", bind="query-params")
+    outline = st.toggle("Frame the strongest place", True, key="concepts_peak", bind="query-params")
     st.pills(
         "Step through",
         STATUSES,

@@ -22,15 +22,15 @@ _POWERS = [(float(np.log10(m * 10**p)), ui.compact(m * 10**p)) for p in range(10
 
 def support_figures(atlas: Atlas) -> Html:
     """The headline figures of the support sizes."""
-    s = counts.summary(atlas)
+    s, every = counts.summary(atlas), ui.units(atlas)
     shown = [
-        Figure("mean support size", f"{s.mean:.1f}", ui.definition("support size"), "atoms a patch"),
-        Figure("median", f"{s.median:.0f}", "Half of all patches have a support of at most this size."),
-        Figure("5% to 95%", f"{s.low:.0f} to {s.high:.0f}", "Nine of ten patches have a support size in this range."),
-        Figure("largest", f"{s.largest:,}", "The largest support of any patch."),
-        Figure("one atom only", ui.percent(s.single), "Share of the patches that a single atom describes."),
+        Figure("mean support size", f"{s.mean:.1f}", ui.definition("support size"), f"atoms a {ui.unit(atlas)}"),
+        Figure("median", f"{s.median:.0f}", f"Half of all {every} have a support of at most this size."),
+        Figure("5% to 95%", f"{s.low:.0f} to {s.high:.0f}", f"Nine of ten {every} have a support size in this range."),
+        Figure("largest", f"{s.largest:,}", f"The largest support of any {ui.unit(atlas)}."),
+        Figure("one atom only", ui.percent(s.single), f"Share of the {every} that a single atom describes."),
     ]
-    if s.cls is not None:
+    if s.cls is not None and not atlas.is_text:
         shown.append(
             Figure("CLS", f"{s.cls:.1f}", "Mean support size of the CLS token, which has no place in the picture.")
         )
@@ -40,7 +40,7 @@ def support_figures(atlas: Atlas) -> Html:
 def gallery(atlas: Atlas, items: Iterable[int], painted: bool, selected: int | None) -> Html:
     """Inputs with their support sizes painted over them."""
     cards = [ui.support_card(atlas, int(item), painted, int(item) == selected) for item in items]
-    return tag("div", cards, cls="as-grid as-s")
+    return tag("div", cards, cls="as-passages" if atlas.is_text else "as-grid as-s")
 
 
 def explorer(atlas: Atlas, item: int, position: int, painted: bool, drop: float = 0.0) -> Html:
@@ -55,7 +55,7 @@ def explorer(atlas: Atlas, item: int, position: int, painted: bool, drop: float 
         facts.append(Figure("tau", ui.number(float(atlas.tau[item, position]), 4), ui.definition("tau")))
     where = place_name(atlas, position)
     facts.append(Figure("support size", f"{int(sizes[position])}", ui.definition("support size"), where))
-    names = [str(about["label"]), str(about["caption"])]
+    names = [str(about["label"]), "" if atlas.is_text else str(about["caption"])]
     title = tag(
         "p", tag("b", names[0]), " ", names[1], tag("small", f"{about['id']} · {terms(about)}"), cls="as-caption"
     )
@@ -71,6 +71,8 @@ def explorer(atlas: Atlas, item: int, position: int, painted: bool, drop: float 
 def place_name(atlas: Atlas, position: int) -> str:
     """Where a position is, in words."""
     rows, columns = atlas.grid
+    if atlas.is_text:
+        return "before the text" if position < atlas.prefix else f"token {position - atlas.prefix + 1}"
     if position < atlas.prefix:
         return "CLS token" if position == 0 else f"register {position}"
     if not rows:
@@ -80,6 +82,8 @@ def place_name(atlas: Atlas, position: int) -> str:
 
 
 def _big_picture(atlas: Atlas, item: int, position: int, painted: bool) -> Html:
+    if atlas.is_text:
+        return ui.passage(atlas, item, painted, position)
     prefix = [
         tag(
             "button",
@@ -123,10 +127,9 @@ def _support_list(atlas: Atlas, item: int, position: int, drop: float) -> Html:
         _atom_row(atlas, item, int(atoms[k]), abs(float(values[k])) / full, ui.number(float(values[k]))) for k in ranked
     ]
     more = f", the {SUPPORT_SHOWN} strongest shown" if len(atoms) > SUPPORT_SHOWN else ""
+    hint = "; point at one to see where it fires" if atlas.grid[0] else ""
     parts = [
-        ui.section(
-            ui.term("Its support", "support"), f"{len(atoms)} atoms{more}; point at one to see where it fires", level=3
-        ),
+        ui.section(ui.term("Its support", "support"), f"{len(atoms)} atoms{more}{hint}", level=3),
         tag("ul", rows, cls="as-support"),
     ]
     entrants = atlas.entrants(item, position)
@@ -155,7 +158,9 @@ def _entrant_list(atlas: Atlas, item: int, position: int, entrants: Any, drop: f
 
 def _atom_row(atlas: Atlas, item: int, atom: int, share: float, text: str, cls: str = "") -> Html:
     first = int(search.top_items(atlas)[atom][0])
-    picture = tag("img", src=ui.thumb_url(atlas, first), loading="lazy", alt="") if first >= 0 else tag("s")
+    picture = None
+    if not atlas.is_text:
+        picture = tag("img", src=ui.thumb_url(atlas, first), loading="lazy", alt="") if first >= 0 else tag("s")
     heat = ui.item_heat_url(atlas, item, atom) if cls == "" and atlas.grid[0] else None
     return tag(
         "li",
@@ -167,6 +172,7 @@ def _atom_row(atlas: Atlas, item: int, atom: int, share: float, text: str, cls: 
             tag("b", tag("i", style=f"width:{100 * share:.0f}%")),
             tag("em", text),
             data_on="go",
+            cls="as-bare" if atlas.is_text else None,
             data_heat=heat,
             href=state.href("concepts", atom=atom),
         ),
@@ -175,16 +181,16 @@ def _atom_row(atlas: Atlas, item: int, atom: int, share: float, text: str, cls: 
 
 
 def distributions(atlas: Atlas, label: str) -> Html:
-    """Support sizes over the whole corpus: all patches, by position, by class."""
+    """Support sizes over the whole corpus: all patches or tokens, by position, by class."""
     edges, sizes = counts.size_histogram(atlas)
     s = counts.summary(atlas)
     overall = tag(
         "div",
-        ui.section("All patches", f"{int(sizes.sum()):,} tokens", level=3),
+        ui.section(f"All {ui.units(atlas)}", f"{int(sizes.sum()):,} tokens", level=3),
         ui.histogram(
             edges,
             sizes,
-            alt="Histogram of support sizes over all patches",
+            alt=f"Histogram of support sizes over all {ui.units(atlas)}",
             name="support-size",
             x_label="support size",
             log_counts=False,
@@ -209,6 +215,8 @@ def distributions(atlas: Atlas, label: str) -> Html:
                 ui.legend(low, high, "mean"),
             )
         )
+    if atlas.is_text:
+        parts.append(_by_place(atlas))
     classes = counts.by_class(atlas)
     if classes:
         parts.append(
@@ -221,6 +229,26 @@ def distributions(atlas: Atlas, label: str) -> Html:
             )
         )
     return tag("div", ui.section("Over the whole corpus"), tag("div", parts, cls="as-three"), cls="as-below")
+
+
+def _by_place(atlas: Atlas) -> Html:
+    """Mean support size against the token's place in its chunk."""
+    mean = counts.by_position(atlas)[atlas.prefix :]
+    return tag(
+        "div",
+        ui.section("By position", "mean over all chunks; every chunk is full, nothing is padded", level=3),
+        ui.histogram(
+            np.arange(len(mean) + 1),
+            np.round(mean, 2),
+            alt="Mean support size of every token position",
+            name="support-by-position",
+            x_label="token of the chunk",
+            y_label="mean support size",
+            log_counts=False,
+            height=190,
+            width=330,
+        ),
+    )
 
 
 def firing_half(atlas: Atlas, chosen: int | None) -> Html:

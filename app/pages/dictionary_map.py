@@ -63,7 +63,7 @@ def _how_to_read(atlas: Atlas) -> None:
         "How to read the map",
         (
             f"{kind}. Axes have no unit. Dead atoms have no place.",
-            "Point at an atom for its pictures, click to keep it in the ring, lasso some to see what they share.",
+            "Point at an atom for its examples, click to keep it in the ring, lasso some to see what they share.",
             "With the map in focus: arrows pan, + and − zoom, 0 shows all, Enter picks the atom in the middle, Esc clears.",
         ),
     )

@@ -14,7 +14,7 @@ from app import selection, state, ui
 from app.components.atom_map.routes import matching
 from app.pages import map_state
 from app.pages.map_state import MapState
-from app.ui.html import tag
+from app.ui.html import Html, tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,6 +198,9 @@ def _gallery(atlas: Atlas, atoms: NDArray[np.int64]) -> None:
     items = atlas.items
     figures = []
     for row in union.itertuples(index=False):
+        if atlas.is_text:
+            figures.append(_line(atlas, row))
+            continue
         about = items.loc[row.item]
         picture = (
             tag(
@@ -226,5 +229,22 @@ def _gallery(atlas: Atlas, atoms: NDArray[np.int64]) -> None:
             state.put(atom=int(event.value))
 
     ui.live(
-        ui.section("Exemplars together", hint, tag("div", figures, cls="as-grid")), key="map_gallery", on_event=happened
+        ui.section(
+            "Exemplars together", hint, tag("div", figures, cls="as-lines as-s" if atlas.is_text else "as-grid")
+        ),
+        key="map_gallery",
+        on_event=happened,
     )
+
+
+def _line(atlas: Atlas, row: Any) -> Html:
+    """A text of the union, marked as the atom that ranks it best fires on it."""
+    example = atlas.exemplars(int(row.atom), "top").iloc[int(row.rank)]
+    values = dict(zip(map(int, example["heat_positions"]), map(float, example["heat_values"]), strict=True))
+    text = ui.snippet(
+        atlas, int(row.item), int(example["position"]), values, max(values.values(), default=0.0), reach=90
+    )
+    link = tag("a", text, data_on="atom", data_value=row.atom, href=state.href("concepts", atom=row.atom))
+    count = f"{row.atoms} atoms" if row.atoms > 1 else f"atom {row.atom}"
+    name = str(atlas.atoms["label"].iloc[int(row.atom)])
+    return tag("figure", link, tag("figcaption", tag("b", count), name), cls="as-line")

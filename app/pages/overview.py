@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from app import figures, highlights, search, state, ui
+from app import figures, highlights, library, search, state, ui
 from app.components.atom_map import MapView, atom_map, map_event
 from app.components.atom_map.ids import encode_ids
 from app.pages import overview_numbers
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONCEPTS = 8
 PICTURES = 4
+TEXTS = 3
 SCATTER = "overview_atoms"
 _OPEN = "overview_open"
 
@@ -34,8 +35,8 @@ def page() -> None:
             "overview",
             "What this is",
             (
-                "A vision model turns every patch of a picture into a long list of numbers. A sparse autoencoder learned to "
-                "write each list as a sum of a few **atoms**, directions that often mean one thing.",
+                f"{_reads(atlas)} into a long list of numbers. A sparse autoencoder learned to write each list as a sum of a "
+                "few **atoms**, directions that often mean one thing.",
                 "Below: how well that works, and atoms that came out clearly. Underlined words explain themselves when you "
                 "point at them.",
             ),
@@ -47,7 +48,7 @@ def page() -> None:
         _scatter(atlas)
     with right:
         ui.live(_support(atlas), key="overview_support")
-        ui.live(_reading(), key="overview_reading")
+        ui.live(_reading(atlas), key="overview_reading")
         _downloads(atlas)
     if atlas.training is not None and len(atlas.training) > 1:
         hint = "over the tokens seen; dots are held-out tokens"
@@ -59,6 +60,12 @@ def page() -> None:
         ui.open_page(href, key="overview_go")
 
 
+def _reads(atlas: Atlas) -> str:
+    if atlas.is_text:
+        return "A language model turns every token of a text"
+    return "A vision model turns every patch of a picture"
+
+
 def _lede(atlas: Atlas) -> str:
     backbone, counts, sae = atlas.meta["backbone"], atlas.meta["counts"], atlas.meta["sae"]
     name = str(backbone.get("name", "")).rsplit("/", 1)[-1]
@@ -66,7 +73,7 @@ def _lede(atlas: Atlas) -> str:
         str(backbone.get("site")), str(backbone.get("site"))
     )
     return (
-        f"{name}, {site} {_layer(backbone)}, on {counts['items']:,} items of "
+        f"{name}, {site} {_layer(backbone)}, on {counts['items']:,} {'chunks' if atlas.is_text else 'items'} of "
         f"{atlas.meta['corpus'].get('name', 'the corpus')}, written with {counts['atoms']:,} atoms by a "
         f"{sae.get('architecture', 'sparse')} autoencoder."
     )
@@ -87,7 +94,8 @@ def _concepts(atlas: Atlas) -> Html:
         "div",
         ui.section(
             "Clear concepts",
-            "among the atoms whose exemplars are most alike, one a topic; the glow shows where each fires",
+            "among the atoms whose exemplars are most alike, one a topic; "
+            + ("marked: where each fires" if atlas.is_text else "the glow shows where each fires"),
         ),
         tag("div", cards, cls="as-concepts"),
         cls="as-block",
@@ -96,22 +104,34 @@ def _concepts(atlas: Atlas) -> Html:
 
 def _concept(atlas: Atlas, atom: int) -> Html:
     row = atlas.atoms.iloc[atom]
-    items = [int(item) for item in atlas.exemplars(atom, "top").head(PICTURES)["item"]]
-    pictures = [
-        ui.picture_of(atlas, item, atlas.items.loc[item], ui.heat_url(atlas, atom, "top", rank))
-        for rank, item in enumerate(items)
-    ]
-    name = str(row["label"] or row["top_label"] or f"atom {atom}")
-    note = f"{int(row['item_count']):,} items · monosemanticity {row['monosemanticity']:.2f}"
+    best = atlas.exemplars(atom, "top").head(PICTURES)
+    if atlas.is_text:
+        shown = tag(
+            "span", [_quote(atlas, atom, example) for example in best.head(TEXTS).itertuples()], cls="as-quotes"
+        )
+    else:
+        pictures = [
+            ui.picture_of(atlas, int(item), atlas.items.loc[int(item)], ui.heat_url(atlas, atom, "top", rank))
+            for rank, item in enumerate(best["item"])
+        ]
+        shown = tag("span", pictures, cls="as-four")
+    name = library.names(atlas)[atom] or f"atom {atom}"
+    note = f"{int(row['item_count']):,} {'chunks' if atlas.is_text else 'items'} · monosemanticity {row['monosemanticity']:.2f}"
     words = tag("span", tag("b", name), tag("em", note), cls="as-words")
     return tag(
         "a",
-        tag("span", pictures, cls="as-four"),
+        shown,
         words,
         cls="as-concept",
         data_on="go",
         href=state.href("concepts", atom=atom),
     )
+
+
+def _quote(atlas: Atlas, atom: int, example: Any) -> Html:
+    values = dict(zip(map(int, example.heat_positions), map(float, example.heat_values), strict=True))
+    largest = float(atlas.atoms["max_activation"].iloc[atom])
+    return ui.snippet(atlas, int(example.item), int(example.position), values, largest, reach=48)
 
 
 def _scatter(atlas: Atlas) -> None:
@@ -128,7 +148,9 @@ def _scatter(atlas: Atlas) -> None:
             "Atoms at the far right fire almost everywhere and rarely mean one thing; at the far left there are too few "
             "examples to be sure. Colour: ",
             meaning,
-            ", low means one class of pictures." if colour == "label_entropy" else ".",
+            f", low means one class of {'texts' if atlas.is_text else 'pictures'}."
+            if colour == "label_entropy"
+            else ".",
             cls="as-caption",
         ),
         key="overview_scatter_note",
@@ -149,14 +171,16 @@ def _clicked() -> None:
 def _support(atlas: Atlas) -> Html:
     patches = atlas.support[:, atlas.prefix :] if atlas.n_positions > atlas.prefix else atlas.support
     hint = "sparsemax chooses" if atlas.meta["sae"].get("architecture") == "sparsemax" else ""
-    return tag("div", ui.section("Atoms a patch needs", hint, figures.support_histogram(patches)), cls="as-block")
+    return tag(
+        "div", ui.section(f"Atoms a {ui.unit(atlas)} needs", hint, figures.support_histogram(patches)), cls="as-block"
+    )
 
 
-def _reading() -> Html:
+def _reading(atlas: Atlas) -> Html:
     lines = [
         ("Concepts", "concepts", "one atom at a time: its best examples, its weaker ones, its neighbours."),
         ("Dictionary map", "map", "all atoms at once; lasso some and see what they share."),
-        ("Activation counts", "counts", "how many atoms each patch of a picture needs, and which."),
+        ("Activation counts", "counts", f"how many atoms each {ui.unit(atlas)} needs, and which."),
     ]
     links = [
         tag("li", tag("a", tag("b", title), href=state.href(path), data_on="go"), ": ", words)
@@ -166,7 +190,7 @@ def _reading() -> Html:
     trust = tag(
         "p",
         "An atom is a candidate for a concept, not a proof. Look at its weaker firings and counter-examples before you name it; "
-        "labels come from captions and are suggestions.",
+        f"labels come from {'the words around the tokens' if atlas.is_text else 'captions'} and are suggestions.",
     )
     return tag("div", ui.section("Where to go", "", tag("ul", links, cls="as-links"), trust), cls="as-block")
 

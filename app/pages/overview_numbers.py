@@ -18,7 +18,7 @@ MEANING = {
     "dead_share": "Atoms that never fire. They cost memory and mean nothing.",
     "label_entropy": "Entropy of the class labels of an atom's top exemplars, weighted by activation; mean over atoms. "
     "0 bits: one class each.",
-    "monosemanticity": "How alike the pictures are that an atom fires on: activation-weighted mean pairwise cosine of their "
+    "monosemanticity": "How alike the items are that an atom fires on: activation-weighted mean pairwise cosine of their "
     "embeddings, mean over atoms.",
     "fvu": "Fraction of variance unexplained: squared error over the variance of the activations, both summed over tokens. "
     "0 is perfect.",

@@ -22,6 +22,7 @@ from app.ui.gallery import (
 from app.ui.html import Html, join, tag
 from app.ui.notices import empty, no_atlas, onboarding, plain, show_notices, warn
 from app.ui.numbers import Figure, chip, compact, figures, number, percent
+from app.ui.passages import exemplar_lines, passage, short, snippet, unit, units
 from app.ui.plots import show_plot
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "definition",
     "empty",
     "exemplar_grid",
+    "exemplar_lines",
     "figures",
     "heat_url",
     "histogram",
@@ -53,6 +55,7 @@ __all__ = [
     "onboarding",
     "open_page",
     "page_title",
+    "passage",
     "patch_grid",
     "patch_picture",
     "percent",
@@ -60,12 +63,16 @@ __all__ = [
     "plain",
     "range_rows",
     "section",
+    "short",
     "show_notices",
     "show_plot",
+    "snippet",
     "support_card",
     "table",
     "tag",
     "term",
     "thumb_url",
+    "unit",
+    "units",
     "warn",
 ]

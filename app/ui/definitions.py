@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 TERMS = {
     "atom": "One direction of the dictionary the sparse autoencoder learned. It is a candidate for one concept.",
-    "token": "One place inside an item: the CLS token or one patch of the image.",
+    "token": "One place inside an item: a piece of a text, or the CLS token or one patch of an image.",
     "patch": "One square of the image as the model cuts it; the model holds one activation vector for each.",
     "support": "The atoms with a code other than zero on a token. Sparsemax chooses how many: no fixed K.",
     "support size": "How many atoms fire on one token (L0 of its code). A large support means the token needs many "
@@ -22,17 +22,17 @@ TERMS = {
     "exemplar": "An item on which the atom fires most, or, for the lower quantiles, an item sampled from weaker firings.",
     "quantile": "Share of the items on which the atom fires whose largest value is not above this one. Weak firings show "
     "whether the concept holds beyond its best examples.",
-    "heat map": "The atom's activation at every patch, laid over the picture.",
+    "heat map": "The atom's activation at every patch, laid over the picture, or at every token of a text.",
     "live": "Atoms that fire, neither rarely (below 1 token in 100,000) nor on more than a tenth of all tokens.",
     "dead": "Atoms that fire on no token of the corpus.",
     "rare": "Atoms that fire on fewer than 1 token in 100,000: too few examples to be sure what they mean.",
     "dense": "Atoms that fire on more than a tenth of all tokens: rarely one concept.",
     "decoder neighbours": "Atoms whose decoder directions have the largest cosine with this one's: they write similar "
     "things into the model.",
-    "co-activation": "Cosine of the two atoms' firing patterns over the sampled tokens: they fire on the same patches.",
-    "position": "Place of a token inside its item: CLS first, then the patches row by row.",
+    "co-activation": "Cosine of the two atoms' firing patterns over the sampled tokens: they fire on the same places.",
+    "position": "Place of a token inside its item: CLS first, then the patches row by row; of a text, its tokens in order.",
     "CLS": "The token that stands for the whole image; it has no place in the picture.",
-    "complexity": "Mean support size over an item's patches.",
+    "complexity": "Mean support size over an item's patches or tokens.",
     "tie rule": "Among candidates with exactly the same best score, the one whose next-token distribution has the lowest "
     "entropy goes first (RetLLM). Lowest entropy can also be a confident False.",
     "visual enhancement": "When the model is unsure while it reads, visual tokens are injected again into the output of one "

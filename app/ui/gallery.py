@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app import library, media, search, state
 from app.ui.html import Html, tag
 from app.ui.numbers import number, percent
+from app.ui.passages import exemplar_lines, passage, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def item_heat_url(atlas: Atlas, item: int, atom: int) -> str:
 def exemplar_grid(
     atlas: Atlas, atom: int, exemplars: pd.DataFrame, heat: str = "atom", outline: bool = True, size: str = "m"
 ) -> Html:
-    """Exemplars (rows of ``Atlas.exemplars``) as a grid of pictures with heat maps.
+    """Exemplars (rows of ``Atlas.exemplars``) as a grid of pictures with heat maps; of texts as lines of tokens.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def exemplar_grid(
     outline : frame the patch where the value is reached.
     size : ``"s"``, ``"m"`` or ``"l"``.
     """
+    if atlas.is_text:
+        return exemplar_lines(atlas, atom, exemplars, heat, outline, size)
     items = atlas.items.loc[exemplars["item"], ["kind", "label", "caption"]]
     cards = [
         _exemplar(atlas, atom, row, about, heat, outline)
@@ -102,6 +105,12 @@ def _patch_place(atlas: Atlas, position: int) -> str:
 def support_card(atlas: Atlas, item: int, overlay: bool = True, selected: bool = False, on: str = "item") -> Html:
     """One item with the support size of every patch painted over it; pointing at a patch tells its number."""
     about = atlas.items.loc[item]
+    if atlas.is_text:
+        text = tag("span", passage(atlas, item, overlay, choose=False), cls="as-chunk")
+        link = tag("a", text, data_on=on, data_value=item, href=state.href("counts", item=item))
+        mean = float(atlas.support[item, atlas.prefix :].mean())
+        caption = tag("figcaption", tag("b", f"{mean:.1f}"), " ", str(about["label"]))
+        return tag("figure", link, caption, cls="as-on" if selected else None)
     over = f"/atomscope/support/{atlas.key}/{item}.png" if overlay else None
     picture = picture_of(atlas, item, about, over, None)
     pointing = _pointing(atlas, item) if about["kind"] == "image" and atlas.grid[0] else {}
@@ -144,16 +153,20 @@ def _pointing(atlas: Atlas, item: int) -> dict[str, str]:
 def atom_card(atlas: Atlas, atom: int, note: str = "", pictures: int = 3, tip: str = "") -> Html:
     """One atom small: its first exemplars, id, label and a note; a click opens it."""
     items = [int(i) for i in search.top_items(atlas)[atom][:pictures] if i >= 0]
-    if atlas.grid[0]:
-        shown = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt="") for item in items]
-    else:  # texts have no pictures
-        shown = []
+    strip: Html | None = None
+    if atlas.is_text:
+        below = short(atlas, items[0], int(search.top_positions(atlas)[atom][0])) if items else None
+    else:
+        below = None
+        if atlas.grid[0]:
+            shown = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt="") for item in items]
+            strip = tag("span", shown, cls="as-strip")
     name = library.names(atlas)[atom] or "no label"
-    words = tag("span", tag("b", _cut(name, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note))
+    words = tag("span", tag("b", _cut(name, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note), below)
     link = state.href("concepts", atom=atom)
     return tag(
         "a",
-        tag("span", shown, cls="as-strip"),
+        strip,
         words,
         cls="as-atom",
         data_on="atom",

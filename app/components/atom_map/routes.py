@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app import search
+from app import library, search
 from app.components.atom_map.filters import AtomFilter, numeric_columns
 from app.components.atom_map.ids import decode_ids
 from app.components.atom_map.scales import CATEGORICAL, categories_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PREFIX = "/atomscope/map"
 STATIC = Path(__file__).parent / "static"
 CARD_EXEMPLARS = 6
+CARD_TEXTS = 4
 
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
@@ -134,17 +135,35 @@ def _card(atlas: Atlas, request: Request, thumb_url: ThumbUrl) -> Response:
     if atom >= atlas.n_atoms:
         raise InputError(f"Atom {atom} does not exist.")
     row = atlas.atoms.iloc[atom]
-    items = atlas.items.loc[atlas.exemplars(atom, "top")["item"].head(CARD_EXEMPLARS), ["kind", "caption"]]
+    best = atlas.exemplars(atom, "top").head(CARD_EXEMPLARS)
+    items = atlas.items.loc[best["item"], ["kind", "caption"]]
     texts = items["kind"] == "text"
     card = {
         "atom": atom,
-        "label": str(row["label"] or row["top_label"] or ""),
+        "label": library.names(atlas)[atom],
         "status": str(row["status"]),
         "values": {name: _finite(row[name]) for name in numeric_columns(atlas.atoms)},
         "thumbs": [thumb_url(atlas, int(item)) for item in items.index[~texts]],
-        "texts": [str(caption)[:90] for caption in items["caption"][texts]],
+        "texts": _texts(atlas, best) if atlas.is_text else [str(caption)[:90] for caption in items["caption"][texts]],
     }
     return JSONResponse(card, headers=_FOREVER)
+
+
+def _texts(atlas: Atlas, best: Any) -> list[dict[str, str]]:
+    """The words before, at and after the token of each exemplar."""
+    shown = []
+    for item, position in zip(best["item"].head(CARD_TEXTS), best["position"], strict=False):
+        words = atlas.snippets
+        first, last = words.span(int(item), int(position))
+        low, high = words.text_bounds(int(item), first, last)
+        text = words.captions[int(item)]
+        parts = {
+            "before": text[max(low, first - 36) : first],
+            "at": text[first:last],
+            "after": text[last : min(high, last + 36)],
+        }
+        shown.append(parts)
+    return shown
 
 
 def matching(atlas: Atlas, words: str) -> np.ndarray:

@@ -55,7 +55,7 @@ export class Card {
       image.alt = ""
       strip.append(image)
     }
-    for (const text of card.texts) strip.append(line("q", text))
+    for (const text of card.texts) strip.append(quote(text))
     strip.classList.toggle("texts", card.texts.length > 0)
     const shown = FIGURES.some(([name]) => name === extra.column) ? FIGURES : [[extra.column, extra.title], ...FIGURES]
     const table = line("dl", "")
@@ -75,6 +75,14 @@ export class Card {
     this.element.style.left = `${right ? pointer.x - this.element.offsetWidth - 16 : pointer.x + 16}px`
     this.element.style.top = `${below ? pointer.y + 12 : Math.max(pointer.y - this.element.offsetHeight - 12, 4)}px`
   }
+}
+
+// A text, or the words before, at and after the token that excites the atom.
+function quote(text) {
+  if (typeof text === "string") return line("q", text)
+  const element = line("q", "")
+  element.append(text.before, line("mark", text.at), text.after)
+  return element
 }
 
 function line(tag, text, name = "") {
