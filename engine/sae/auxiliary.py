@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.distributed.sharing import batch_variance, share
 from engine.sae.base import TINY
 from engine.sae.linear import LinearConfig, LinearSAE
 from kernels import sparse_decode, topk_attention
@@ -55,6 +56,6 @@ class AuxiliarySAE(LinearSAE):
         k = min(self.config.aux_k, dead.numel())
         codes = topk_attention(u - self.b_pre, self.w_encoder[dead], k, self.b_encoder[dead])
         error = (sparse_decode(codes, self.atoms[dead]) - residual).square().sum()
-        auxiliary = error / (residual - residual.mean(0)).square().sum().clamp_min(TINY)
+        auxiliary = error / (share() * batch_variance(residual)).clamp_min(TINY)
         # The paper zeroes the term when it is not a number, which happens at the start of training.
         return {"auxiliary": self.config.aux_weight * torch.nan_to_num(auxiliary, 0.0, 0.0, 0.0)}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from engine.distributed.sharing import batch_tokens, batch_variance, share, total
 from engine.errors import InputError
 from kernels.codes import SparseCodes
 
@@ -210,8 +211,9 @@ class SparseAutoencoder(nn.Module):
     @torch.no_grad()
     def _count(self, codes: SparseCodes) -> None:
         if self.training:
-            self.tokens_since_fired += len(codes)
-            self.tokens_since_fired[codes.col.long()] = 0
+            fired = torch.zeros_like(self.tokens_since_fired).index_fill_(0, codes.col.long(), 1)
+            self.tokens_since_fired += batch_tokens(len(codes))
+            self.tokens_since_fired.masked_fill_(total(fired) > 0, 0)
 
     # -- storage ------------------------------------------------------------------------------------------------------
 
@@ -231,4 +233,4 @@ def reconstruction_loss(u: Tensor, u_hat: Tensor, kind: Loss) -> Tensor:
     error = (u_hat - u).square()
     if kind == "published":
         return 10 * (error.mean(1) / u.norm(dim=1).clamp_min(TINY)).mean()
-    return error.sum() / (u - u.mean(0)).square().sum().clamp_min(TINY)
+    return error.sum() / (share() * batch_variance(u)).clamp_min(TINY)

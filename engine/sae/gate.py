@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from engine.distributed.sharing import batch_tokens, total
 from kernels.codes import SparseCodes
 
 GateKind = Literal["none", "frequency", "published"]
@@ -51,6 +52,6 @@ class FrequencyGate(nn.Module):
         """Add one batch, where this kind of gate counts: in training, and for ``published`` always."""
         if self.kind == "none" or len(codes) == 0 or not (self.training or self.kind == "published"):
             return
-        fired = torch.bincount(codes.col[codes.val > 0].long(), minlength=codes.n_atoms)
+        fired = total(torch.bincount(codes.col[codes.val > 0].long(), minlength=codes.n_atoms))
         self.batches += 1
-        self.frequency += (fired / len(codes) - self.frequency) / self.batches
+        self.frequency += (fired / batch_tokens(len(codes)) - self.frequency) / self.batches

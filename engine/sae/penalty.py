@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from engine.distributed.sharing import batch_tokens, total
 from engine.sae.base import TINY, SAEConfig
 from kernels.codes import SparseCodes
 
@@ -90,7 +91,7 @@ class Penalty(nn.Module):
         ramp = (self.steps / max(self.warmup, 1)).clamp(max=1.0)
         if not self.target or not len(codes):
             return ramp * self.log_coefficient.exp()
-        l0 = max(codes.nnz / len(codes), 1e-3)
+        l0 = max(float(total(codes.l0.sum())) / batch_tokens(len(codes)), 1e-3)
         error = min(max(math.log(l0 / self.target), -1.0), 1.0) * (self.steps > self.warmup)
         self.log_coefficient += _INTEGRAL * error
         return ramp * (self.log_coefficient + _PROPORTIONAL * error).exp()

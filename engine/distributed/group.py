@@ -1,0 +1,164 @@
+"""The processes of one run. Without torchrun there is one, and everything here is the identity.
+
+    torchrun --nproc-per-node 2 --no-python atomscope train --acts STORE -o RUN
+    torchrun --nproc-per-node 2 -m engine.cli.main extract --images DIR -o STORE
+
+torchrun says by environment variables who is who; torch.distributed carries the sums, by gloo on CPUs and NCCL on GPUs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from engine.errors import AtomscopeError, InputError
+from engine.progress import Progress, Silent
+
+T = TypeVar("T")
+
+_WAIT = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of this run.
+
+    Attributes
+    ----------
+    rank : int
+        This process, from 0. The first one logs and writes.
+    size : int
+        How many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process logs and writes."""
+        return self.rank == 0
+
+    def progress(self, progress: Progress) -> Progress:
+        """``progress`` for the first process, a silent one for the others."""
+        return progress if self.first else Silent()
+
+    def part(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's run of consecutive ``items``; lengths differ by one at most."""
+        return items[self.rank * len(items) // self.size : (self.rank + 1) * len(items) // self.size]
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """This process's share of the tokens ``x`` [N, d]; all of them where there are fewer than processes."""
+        return x if len(x) < self.size else x[self.rank * len(x) // self.size : (self.rank + 1) * len(x) // self.size]
+
+    def device(self, name: str) -> str:
+        """``name``, with a GPU of its own for every process where it leaves the choice."""
+        if self.size > 1 and (name == "cuda" or (name == "auto" and torch.cuda.is_available())):
+            return f"cuda:{int(os.environ.get('LOCAL_RANK', self.rank)) % torch.cuda.device_count()}"
+        return name
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of every process's ``tensor``, the same on all of them; the argument is left alone."""
+        if self.size == 1:
+            return tensor
+        result = tensor.detach().clone()
+        with _one_sentence():
+            dist.all_reduce(result)
+        return result
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each of ``tensors`` by its sum over the processes."""
+        if self.size == 1:
+            return
+        with _one_sentence():
+            for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+                work.wait()
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
+        """Replace every gradient by the sum over the processes of their ``share`` times theirs."""
+        if self.size == 1:
+            return
+        gradients = []
+        for parameter in parameters:
+            if parameter.grad is None:  # had no part in this process's tokens
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad.mul_(share))
+        self.add_up(gradients)
+
+    def gathered(self, tensor: Tensor) -> list[Tensor]:
+        """Every process's ``tensor``, in the order of ranks; shapes must agree."""
+        if self.size == 1:
+            return [tensor]
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        with _one_sentence():
+            dist.all_gather(parts, tensor.contiguous())
+        return parts
+
+    def gathered_objects(self, value: T) -> list[T]:
+        """Every process's ``value`` (plain data), in the order of ranks."""
+        if self.size == 1:
+            return [value]
+        parts: list[Any] = [None] * self.size
+        with _one_sentence():
+            dist.all_gather_object(parts, value)
+        return parts
+
+    def wait(self) -> None:
+        """Go on when every process has come here."""
+        if self.size > 1:
+            self.sum(torch.zeros((), device=_place()))
+
+
+ALONE = Group()
+
+
+@contextmanager
+def joined() -> Iterator[Group]:
+    """The group of this run, left again at the end; of one process where torchrun did not start this.
+
+    Raises
+    ------
+    InputError
+        If torchrun's variables are there in part only.
+    AtomscopeError
+        If another process ends before the work is done.
+    """
+    size = os.environ.get("WORLD_SIZE", "1")
+    if not size.isdecimal() or (size != "1" and not os.environ.get("RANK", "").isdecimal()):
+        raise InputError("WORLD_SIZE and RANK do not describe a run of several processes: start it with torchrun.")
+    if int(size) <= 1:
+        yield Group()
+        return
+    group = Group(int(os.environ["RANK"]), int(size))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    with _one_sentence():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_WAIT)
+    try:
+        yield group
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """A lost process as one sentence instead of a traceback of the network."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise AtomscopeError(
+            "Another process of this run has ended, so this one stops too. What was written so far is kept: run the same "
+            f"command again to go on. ({str(error).splitlines()[0][:120]})"
+        ) from error
+
+
+def _place() -> torch.device:
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
