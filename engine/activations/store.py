@@ -167,6 +167,11 @@ class ActivationStore:
         layout = (self.n_positions, self.d_model, DTYPES[self.dtype])
         return shuffled(self._read, chosen, *layout, batch_tokens, (seed, epoch), start, buffer_bytes)
 
+    def locate(self, item: int) -> tuple[str, int]:
+        """The shard file that holds ``item``, relative to the store, and the item's row in it."""
+        shard = int(np.searchsorted(self._first, item, side="right")) - 1
+        return str(self.manifest["shards"][shard]["file"]), int(item - self._first[shard])
+
     def _read(self, item: int, first: int, last: int) -> np.ndarray:
         """Positions ``first`` to ``last - 1`` of one item, as stored: a view of the memory map."""
         shard = int(np.searchsorted(self._first, item, side="right")) - 1

@@ -15,6 +15,7 @@ COMMANDS = {
     "serve": ("engine.cli.serve", "Open the dashboard (default: the demo atlas)."),
     "extract": ("engine.cli.extract", "Run a model over a corpus and store one layer's activations."),
     "train": ("engine.cli.train", "Train a sparse autoencoder on stored activations."),
+    "sweep": ("engine.cli.sweep", "Train many sparse autoencoders from one config file."),
     "atlas": ("engine.cli.atlas", "Build a concept atlas from a trained SAE and stored activations."),
     "evaluate": ("engine.cli.evaluate", "Measure an atlas on held-out data."),
     "search": ("engine.cli.search", "Search a collection: a coarse pool, then a model that reads it."),

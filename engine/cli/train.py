@@ -46,16 +46,21 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Storage of the weights: float32 or float16.")] = "float32",
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard curves.")] = False,
 ) -> None:
     """Train sparse autoencoders on the train split of an activation store.
 
     Several --sae see the same batches in one pass. Run the same command again after a stop and it goes on from the last
     checkpoint.
 
+    On several GPUs or machines, torchrun --nproc-per-node N --no-python atomscope train ... gives the same SAE: each process
+    takes its share of every batch.
+
     The defaults are the settings of the demo atlas, chosen for clear concepts. The sparsemax SAE as published:
     --normalise none --init random --scale 1 --lr 4e-4.
     """
     from engine.activations import ActivationStore
+    from engine.distributed import joined
     from engine.sae import parse_config
     from engine.training import TrainConfig
     from engine.training import train as run
@@ -88,7 +93,10 @@ def train(
         dtype=dtype,
         checkpoint_minutes=checkpoint_minutes,
     )
-    folders = run(configs, store, out, options, TerminalProgress())
+    with joined() as group:
+        folders = run(configs, store, out, options, TerminalProgress(), tensorboard, group)
+    if not group.first:
+        return
     for folder in folders:
         err.print(f"trained {folder}: {last_row(folder)}", markup=False, soft_wrap=True)
     next_step(f"atomscope atlas --sae {folders[0]} --acts {acts} -o ATLAS")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -55,7 +56,9 @@ def config_from_dict(values: dict[str, Any], origin: str) -> SAEConfig:
     given = {key: value for key, value in values.items() if key != "architecture"}
     for key in given:
         if key not in known:
-            raise InputError(f"{origin}: unknown setting {key!r} of {architecture}; known: {', '.join(known)}.")
+            near = get_close_matches(key, known, 1, 0.5)
+            hint = f"did you mean {near[0]!r}? Known" if near else "known"
+            raise InputError(f"{origin}: unknown setting {key!r} of {architecture}; {hint}: {', '.join(known)}.")
     missing = [name for name, entry in known.items() if entry.default is MISSING and name not in given]
     if missing:
         raise InputError(f"{origin}: setting {missing[0]!r} of {architecture} is missing.")

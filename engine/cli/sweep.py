@@ -1,0 +1,48 @@
+"""``atomscope sweep``: train many sparse autoencoders from one config file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli.console import TerminalProgress, err, next_step, out
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def sweep(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to train; see below.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and stop.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard curves.")] = False,
+) -> None:
+    """Train every SAE of a TOML file: one pass over the activations for each seed, all SAEs on the same batches.
+
+    The file names store, out and seeds, has a table [training] with settings of the training, a table [defaults] with
+    settings of all SAEs, and one table [[sae]] for each SAE with its architecture and settings. A list of values is a
+    grid; k = "guide:RUN" takes half, equal and double the mean L0 of a finished run.
+
+    Run the same command again after a stop: finished passes are left alone, an unfinished one goes on.
+    """
+    from engine.training.sweep import TABLE, plan, run_sweep
+    from engine.training.sweep_config import read_sweep
+
+    plans = read_sweep(config)
+    if dry_run:
+        _show(plan(plans))
+        return
+    if tensorboard:
+        err.print(f"curves:  tensorboard --logdir {plans.out}", markup=False, soft_wrap=True)
+    table = run_sweep(plans, TerminalProgress(), tensorboard)
+    _show(table.drop(columns=["settings", "loss", "folder"]))
+    err.print(f"\nwritten: {plans.out / TABLE}", markup=False, soft_wrap=True)
+    next_step(f"atomscope atlas --sae {plans.out / table['folder'].iloc[0]} --acts {plans.store} -o ATLAS")
+
+
+def _show(table: pd.DataFrame) -> None:
+    out.print(table.to_string(index=False, float_format="{:.4g}".format), markup=False, soft_wrap=True)

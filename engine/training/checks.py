@@ -1,0 +1,33 @@
+"""Activations that are no numbers are found where batches are read, before they reach a weight."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from engine.activations import ActivationStore, Batch
+from engine.errors import AtomscopeError
+
+
+def check_finite(batch: Batch, store: ActivationStore) -> None:
+    """Refuse NaN and infinity, named with the shard and row they lie in.
+
+    One sum a batch: it is finite unless an entry is not, or the numbers are so large that they overflow together.
+
+    Raises
+    ------
+    AtomscopeError
+        If an activation is NaN or infinite.
+    """
+    if math.isfinite(batch.x.sum().item()):
+        return
+    bad = (~torch.isfinite(batch.x)).any(1).nonzero()[:, 0]
+    if not len(bad):
+        return
+    token = int(batch.tokens[int(bad[0])])
+    shard, row = store.locate(token // store.n_positions)
+    raise AtomscopeError(
+        f"{store.path / shard} holds an activation that is NaN or infinite, in row {row} at position "
+        f"{token % store.n_positions} (item {token // store.n_positions}). Extract the activations again."
+    )

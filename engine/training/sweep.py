@@ -1,0 +1,91 @@
+"""Running a sweep: one pass over the data for each seed, all SAEs in every pass, and one table of what came out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from engine.activations import ActivationStore
+from engine.files import atomic_path, read_json
+from engine.progress import Progress, Silent
+from engine.training.checkpoint import FOLDER as CHECKPOINT
+from engine.training.entrant import Entrant
+from engine.training.loop import LOG, RUN, train
+from engine.training.sweep_config import Sweep
+
+TABLE = "sweep.parquet"
+
+_LAST = ("tokens", "loss", "nmse", "l0", "dead", "seconds")
+_HELD_OUT = ("validation_nmse", "validation_l0")
+
+
+def run_sweep(sweep: Sweep, progress: Progress | None = None, tensorboard: bool = False) -> pd.DataFrame:
+    """Train every pass of ``sweep`` and write ``sweep.parquet`` into its folder; the table is also returned.
+
+    A sweep that was stopped goes on where it was: finished passes are left alone, an unfinished one goes on from its
+    checkpoint.
+
+    Raises
+    ------
+    InputError, AtomscopeError
+        As ``engine.training.train`` does.
+    """
+    progress = progress or Silent()
+    store = ActivationStore.open(sweep.store)
+    for seed, options in sweep.passes.items():
+        train(sweep.entrants, store, sweep.folder(seed), options, progress, tensorboard)
+    table = summary(sweep)
+    with atomic_path(sweep.out / TABLE) as temporary:
+        table.to_parquet(temporary, index=False)
+    return table
+
+
+def plan(sweep: Sweep) -> pd.DataFrame:
+    """What a sweep trains, one row an SAE and seed, with how far each is: ``new``, ``unfinished`` or ``finished``."""
+    rows = []
+    for seed, options in sweep.passes.items():
+        folder = sweep.folder(seed)
+        started = (folder / CHECKPOINT).is_dir()
+        for entrant in sweep.entrants:
+            done = (folder / str(entrant.name) / RUN).is_file()
+            rows.append(
+                {
+                    "seed": seed,
+                    "name": entrant.name,
+                    "architecture": entrant.config.architecture,
+                    "atoms": entrant.config.n_atoms,
+                    "lr": entrant.lr or options.lr,
+                    "settings": _settings(entrant),
+                    "state": "finished" if done else "unfinished" if started else "new",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def summary(sweep: Sweep) -> pd.DataFrame:
+    """One row an SAE and seed: where it is and the last figures of its log."""
+    rows: list[dict[str, Any]] = []
+    for seed in sweep.passes:
+        for entrant in sweep.entrants:
+            folder = sweep.folder(seed) / str(entrant.name)
+            training = read_json(folder / RUN)["training"]
+            log = pd.read_parquet(folder / LOG)
+            row: dict[str, Any] = {"name": entrant.name, "architecture": entrant.config.architecture, "seed": seed}
+            row |= {"lr": training["lr"], "settings": _settings(entrant)}
+            row |= {key: log[key].iloc[-1] for key in _LAST}
+            row |= {key: log[key].dropna().iloc[-1] if log[key].notna().any() else float("nan") for key in _HELD_OUT}
+            rows.append(row | {"folder": str(folder.relative_to(sweep.out))})
+    return pd.DataFrame(rows)
+
+
+def _settings(entrant: Entrant) -> str:
+    """The settings that differ from the architecture's defaults, but for the sizes."""
+    changed = {
+        entry.name: getattr(entrant.config, entry.name)
+        for entry in fields(entrant.config)
+        if entry.name not in ("d_model", "n_atoms") and getattr(entrant.config, entry.name) != entry.default
+    }
+    own = {} if entrant.seed is None else {"seed": entrant.seed}
+    return " ".join(f"{key}={value}" for key, value in (changed | own).items())
