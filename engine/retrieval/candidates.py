@@ -61,10 +61,13 @@ def sides(query: Query, candidate: CandidateView, view: View, pictures: bool = T
 
 
 def batches(candidates: Sequence[CandidateView], size: int) -> Iterator[Sequence[CandidateView]]:
-    """One candidate first, so that a first result is there soon, then ``size`` at a time."""
+    """One candidate first, so that a first result is there soon; the rest in as few batches of at most ``size`` as will do,
+    equally large: a small last one would cost nearly as much as a full one."""
     yield from [candidates[:1]] if candidates else []
-    for start in range(1, len(candidates), size):
-        yield candidates[start : start + size]
+    rest = candidates[1:]
+    count = -(-len(rest) // size)
+    for number in range(count):
+        yield rest[number * len(rest) // count : (number + 1) * len(rest) // count]
 
 
 def digest(image: Image.Image | None) -> str:

@@ -120,7 +120,7 @@ class SearchOptions:
     stop_lead: float | None = None
     view: View = "auto"
     split: str = ""
-    batch: int = 4
+    batch: int = 5
     trace: bool = False
     weights: tuple[float, float] = field(default=(0.8, 0.7))
     """Share of the image in a mixed query and in a mixed candidate (published: 0.8 and 0.7)."""

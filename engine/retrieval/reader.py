@@ -1,7 +1,9 @@
 """From prompts to next-token logits, in left-padded batches.
 
-Two ways give the same numbers. The whole way reads every prompt from its first token. The prefix way reads what all
-prompts of one picture begin with (picture and question) once, keeps its keys and values, and reads only the captions.
+Three ways give the same numbers. The whole way reads every prompt from its first token. The prefix way reads what all
+prompts of one picture begin with (picture and question) once, keeps its keys and values, and reads only the captions. Where a
+beginning is new and serves one prompt of the batch, both are read in one pass: on a CPU a pass over a few short captions costs
+nearly as much as the weights take to be read from memory.
 """
 
 from __future__ import annotations
@@ -68,8 +70,12 @@ class Reader(Composer):
         found: dict[int, Tensor] = {}
         for length, rows in alike.items():
             group = [prompts[row] for row in rows]
-            logits = self._by_prefix(group, keep) if length else self._whole(group, keep, lens)
-            found |= dict(zip(rows, logits, strict=True))
+            if not length:
+                found |= dict(zip(rows, self._whole(group, keep, lens), strict=True))
+                continue
+            for way, places in self._ways(group).items():
+                logits = way([group[place] for place in places], keep)
+                found |= dict(zip((rows[place] for place in places), logits, strict=True))
         return torch.stack([found[row] for row in range(len(prompts))])
 
     def clear(self) -> None:
@@ -95,6 +101,39 @@ class Reader(Composer):
             )
         for prompt, sight in zip(prompts, sights, strict=True):
             prompt.sight = sight
+        return _kept(output.logits, keep)
+
+    def _ways(self, prompts: Sequence[Prompt]) -> dict[Callable[[Sequence[Prompt], int], Tensor], list[int]]:
+        """How each of these prompts, whose stems are equally long, is read: places by the method that reads them."""
+        keys = [_stem_key(prompt) for prompt in prompts]
+        ways: dict[Callable[[Sequence[Prompt], int], Tensor], list[int]] = {}
+        for place, key in enumerate(keys):
+            alone = keys.count(key) == 1 and self._stored.get(key) is None
+            ways.setdefault(self._in_one_pass if alone else self._by_prefix, []).append(place)
+        return ways
+
+    def _in_one_pass(self, prompts: Sequence[Prompt], keep: int) -> Tensor:
+        """Stem and caption together; the keys and values of the stem are kept. Captions are padded where they begin."""
+        length = len(prompts[0].stem)
+        stems, ones = self._padded([prompt.stem for prompt in prompts])
+        rest, mask = self._padded([prompt.ids[length:] for prompt in prompts])
+        ids, mask = torch.cat([stems, rest], dim=1), torch.cat([ones, mask], dim=1)
+        pictures = [picture for prompt in prompts for picture in prompt.pictures]
+        self.shelf.encode(pictures)
+        inputs = self.shelf.inputs(pictures)
+        cache = DynamicCache()
+        output = self.mllm.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=self._positions(ids, mask, inputs),
+            **self._types(ids, True),
+            **inputs,
+            past_key_values=cache,
+            logits_to_keep=keep,
+            use_cache=True,
+        )
+        for row, prompt in enumerate(prompts):
+            self._store(prompt, _row(cache, row, length))
         return _kept(output.logits, keep)
 
     def _by_prefix(self, prompts: Sequence[Prompt], keep: int) -> Tensor:
@@ -144,14 +183,14 @@ class Reader(Composer):
                 use_cache=True,
             )
             for row, (key, prompt) in enumerate(missing.items()):
-                # A copy, so that a stored row does not hold the whole batch.
-                rows = [
-                    (layer.keys[row : row + 1].clone(), layer.values[row : row + 1].clone()) for layer in cache.layers
-                ]
-                found[key] = rows
-                if all(picture.key for picture in prompt.pictures):
-                    self._stored.put(key, rows, sum(2 * k.numel() * k.element_size() for k, _ in rows))
+                found[key] = _row(cache, row, len(prompt.stem))
+                self._store(prompt, found[key])
         return [found[_stem_key(prompt)] for prompt in prompts]
+
+    def _store(self, prompt: Prompt, rows: list[tuple[Tensor, Tensor]]) -> None:
+        """Keep the keys and values of a prompt's stem, unless one of its pictures is not to be kept."""
+        if all(picture.key for picture in prompt.pictures):
+            self._stored.put(_stem_key(prompt), rows, sum(2 * k.numel() * k.element_size() for k, _ in rows))
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids and mask, int64 [B, L], padded on the left."""
@@ -183,6 +222,14 @@ class Reader(Composer):
             grids = torch.cat([picture.inputs["image_grid_thw"] for picture in prompt.pictures])
             starts.append(int(self._positions(stem, ones, {"image_grid_thw": grids}).max()) + 1)
         return (counted + counted.new_tensor(starts)[:, None]).expand(3, -1, -1)
+
+
+def _row(cache: DynamicCache, row: int, length: int) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of the first ``length`` tokens of one row, copied so that they do not hold the whole batch."""
+    return [
+        (layer.keys[row : row + 1, :, :length].clone(), layer.values[row : row + 1, :, :length].clone())
+        for layer in cache.layers
+    ]
 
 
 def _type_ids(mllm: Mllm) -> Callable[[Tensor, bool], dict[str, Tensor]]:

@@ -37,20 +37,24 @@ def rehearse(reader: Reader) -> list[str]:
         wanted = torch.cat([_alone(reader, *pair) for pair in zip(images, _CAPTIONS, strict=True)])
     except _FAILURES as error:
         raise InputError(f"{name} cannot read a picture with a caption: {str(error).splitlines()[0]}") from error
+    reader.clear()
     off = []
     shared = reader.shelf.share
     if not _agrees(reader, images, wanted, prefix=False):
         reader.shelf.share = False
+        reader.clear()  # what is kept of the pictures holds no pixels any more
         if not shared or not _agrees(reader, images, wanted, prefix=False):
             raise InputError(
                 f"{name} does not read several pictures at once as it reads one, so it cannot score a pool."
             )
         off.append(f"{name} runs its vision tower anew for every prompt: its output cannot be handed back to it.")
-    if not _agrees(reader, images, wanted, prefix=True):
+    # Twice: the first reading keeps keys and values, the second goes on from them.
+    if not all(_agrees(reader, images, wanted, prefix=True) for _ in range(2)):
         reader.prefixes = False
         off.append(
             f"{name} reads every prompt from its start: keys and values of a common beginning change its results."
         )
+    reader.clear()
     return off
 
 
@@ -69,7 +73,8 @@ def _agrees(reader: Reader, images: list[Image.Image], wanted: Tensor, prefix: b
 
 
 def _prompt(reader: Reader, image: Image.Image, caption: str) -> Prompt:
-    return reader.prompt(f"{JUDGE} {caption}", [reader.shelf.get("", lambda: image)], lambda other: f"{JUDGE} {other}")
+    picture = reader.shelf.get(f"rehearsal:{image.size}", lambda: image)
+    return reader.prompt(f"{JUDGE} {caption}", [picture], lambda other: f"{JUDGE} {other}")
 
 
 @torch.inference_mode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +31,7 @@ class Scripted:
 
     def __init__(self, script: dict[int, Any]) -> None:
         self.identity = {"name": "scripted", "revision": "1"}
+        self.pictures = 8
         self.script = script
         self.views: list[Any] = []
 
@@ -160,7 +160,7 @@ def test_a_model_of_one_picture_is_given_captions_for_a_query_with_a_picture(col
     both = Query(text="round", image=collection.image(0))
     for limit, reads_pictures in ((1, False), (8, True)):
         scorer: Any = Scripted(dict.fromkeys(range(6), 0.5))
-        scorer.mllm = SimpleNamespace(pictures=limit)
+        scorer.pictures = limit
         list(Retriever(collection, scorer).search(both, SearchOptions(top_k=3, split="train")))
         assert [view.image is not None for view in scorer.views] == [reads_pictures] * 3
         assert all(view.text for view in scorer.views)
