@@ -146,3 +146,59 @@ def test_missing_activations_are_extracted_once_and_kept(
     (image_folder / "round" / "2.jpg").unlink()
     assert run(["evaluate", str(atlas), "--device", "cpu"]) == 2
     assert "it has changed" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def classified(labelled_pictures: Path, tiny_clip: str, tmp_path: Path) -> tuple[Path, Path]:
+    """A store of a tiny CLIP over labelled pictures, and a run on it."""
+    from engine.activations import ActivationStore, extract
+    from engine.backbones import load_backbone
+
+    extract(load_backbone(tiny_clip, -2, device="cpu"), open_corpus(labelled_pictures), tmp_path / "store")
+    store = ActivationStore.open(tmp_path / "store")
+    sae = build_sae(SparsemaxConfig(d_model=16, n_atoms=32, scale=3.0, init="spread", normalise="standardise"))
+    sae.initialise(torch.cat([store.item(row) for row in range(20)]), torch.Generator().manual_seed(0))
+    return store.path, sae.save(tmp_path / "run")
+
+
+def test_fidelity_and_topn(classified: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    store, folder = classified
+    given = ["evaluate", str(folder), "--acts", str(store), "--topn", "--threshold", "0", "--device", "cpu"]
+    assert run([*given, "--json"]) == 0
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    figures = document["saes"][str(folder)]
+    assert document["classifier"]["kind"] == "linear probe" and document["classifier"]["classes"] == 3
+    assert document["classifier"]["dropped_labels"] == {"rare": 3} and document["classifier"]["items"] == 9
+    assert "left out: rare" in said.err and "classify with the SAE spliced in: 9 items" in said.err
+    assert set(document["definitions"]) >= {"fvu", "fidelity", "topn", "label_entropy"}
+    assert set(figures["topn"]["on"]) == {"1", "5", "10", "50", "all"}
+    assert figures["topn"]["on"]["all"] == figures["fidelity"]["spliced"]["accuracy"]
+    assert figures["fidelity"]["original"]["accuracy"] > figures["fidelity"]["zero"]["accuracy"]
+    assert run(given) == 0
+    said = capsys.readouterr()
+    for words in ("accuracy, original", "spliced", "zero", "recovered accuracy", "top-n accuracy, on-1", "off-50"):
+        assert words in said.out
+    assert "logistic regression" in " ".join(said.err.split())
+
+
+def test_stability_against_itself_and_another_seed(atlas: Path, make_store, tmp_path: Path, capsys) -> None:
+    other = build_sae(TopKConfig(d_model=16, n_atoms=32, k=3), seed=5).save(tmp_path / "seed-5")
+    topk = atlas / "baselines" / "topk"
+    given = ["evaluate", str(topk), "--acts", str(make_store("acts").path), "--stability", str(topk), "--json"]
+    assert run(given) == 0
+    figure = json.loads(capsys.readouterr().out)["saes"][str(topk)]["stability"]
+    assert figure["cosine"] == pytest.approx(1) and figure["shared"] == 1
+    assert run([*given, "--stability", str(other)]) == 0
+    figure = json.loads(capsys.readouterr().out)["saes"][str(topk)]["stability"]
+    assert len(figure["runs"]) == 2 and figure["cosine"] < 0.99
+    assert run([*given[:-3], "--stability", str(atlas / "sae")]) == 2
+    assert "is a sparsemax SAE, and none of that kind is measured" in " ".join(capsys.readouterr().err.split())
+
+
+def test_classification_says_what_it_lacks(atlas: Path, make_store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", str(atlas), "--fidelity"]) == 2
+    assert "holds no activations of an image model" in " ".join(capsys.readouterr().err.split())
+    store = make_store("test-only", splits=("test",))
+    assert run(["evaluate", str(atlas), "--topn", "--acts", str(store.path)]) == 2
+    assert "has no training split" in " ".join(capsys.readouterr().err.split())
