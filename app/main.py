@@ -25,6 +25,7 @@ PAGES = [
     ),
     ("concepts", "concepts", "Concepts", ":material/category:", "One atom at a time: what makes it fire."),
     ("dictionary_map", "map", "Dictionary map", ":material/scatter_plot:", "All atoms at once, similar ones together."),
+    ("compare", "compare", "Compare", ":material/balance:", "Several SAEs on the same activations, side by side."),
     (
         "retrieval",
         "retrieval",

@@ -117,8 +117,11 @@ def support_range(atlas: Atlas) -> tuple[int, int]:
 
 def support_png(atlas: Atlas, item: int) -> bytes:
     """Support size of every patch of an item in viridis over :func:`support_range`, one pixel a patch."""
-    low, high = support_range(atlas)
-    grid = patches(atlas, atlas.support[item])
+    return scale_png(patches(atlas, atlas.support[item]), *support_range(atlas))
+
+
+def scale_png(grid: NDArray[np.float32], low: float, high: float) -> bytes:
+    """Values [rows, columns] -> PNG in viridis between ``low`` and ``high``, one pixel a patch, half transparent."""
     share = np.clip((grid - low) / (high - low), 0, 1)
     rgba = np.empty((*grid.shape, 4), np.uint8)
     rgba[..., :3] = VIRIDIS[(share * 255).astype(np.uint8)]

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 DEMO_ATLAS = ASSETS / "demo" / "clip-b16"
+DEMO_LANGUAGE_ATLAS = ASSETS / "demo" / "smollm2"
 DEMO_CORPUS = ASSETS / "demo" / "corpus"
 
 

@@ -20,7 +20,7 @@ from app.retrieval.view import View, view_of, waiting
 from app.ui import tag
 
 if TYPE_CHECKING:
-    from app.retrieval.work import Job
+    from app.work import Job
 
 BEGIN_WITH = 36
 """Pictures offered before the first search."""

@@ -13,7 +13,7 @@ import streamlit as st
 
 from app import corpora, library
 from app.retrieval.request import Request
-from app.retrieval.work import Job
+from app.work import Job
 from engine.errors import AtomscopeError, InputError
 from engine.paths import cache_dir
 from engine.progress import Progress

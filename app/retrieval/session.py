@@ -16,7 +16,7 @@ from app.retrieval.concepts import COMPARED, Looked, atlas_item, look
 from app.retrieval.request import FIRST_STEP, Request
 from app.retrieval.uploads import Upload
 from app.retrieval.view import View
-from app.retrieval.work import Job, Queue, queue
+from app.work import Job, Queue, queue
 from engine.errors import AtomscopeError, InputError
 
 if TYPE_CHECKING:

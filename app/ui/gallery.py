@@ -109,8 +109,8 @@ def support_card(atlas: Atlas, item: int, overlay: bool = True, selected: bool =
         text = tag("span", passage(atlas, item, overlay, choose=False), cls="as-chunk")
         link = tag("a", text, data_on=on, data_value=item, href=state.href("counts", item=item))
         mean = float(atlas.support[item, atlas.prefix :].mean())
-        caption = tag("figcaption", tag("b", f"{mean:.1f}"), " ", str(about["label"]))
-        return tag("figure", link, caption, cls="as-on" if selected else None)
+        below = tag("figcaption", tag("b", f"{mean:.1f}"), " ", str(about["label"]))
+        return tag("figure", link, below, cls="as-on" if selected else None)
     over = f"/atomscope/support/{atlas.key}/{item}.png" if overlay else None
     picture = picture_of(atlas, item, about, over, None)
     pointing = _pointing(atlas, item) if about["kind"] == "image" and atlas.grid[0] else {}
@@ -161,8 +161,8 @@ def atom_card(atlas: Atlas, atom: int, note: str = "", pictures: int = 3, tip: s
         if atlas.grid[0]:
             shown = [tag("img", src=thumb_url(atlas, item), loading="lazy", alt="") for item in items]
             strip = tag("span", shown, cls="as-strip")
-    name = library.names(atlas)[atom] or "no label"
-    words = tag("span", tag("b", _cut(name, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note), below)
+    called = library.names(atlas)[atom] or "no label"
+    words = tag("span", tag("b", _cut(called, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note), below)
     link = state.href("concepts", atom=atom)
     return tag(
         "a",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.paths import DEMO_ATLAS, DEMO_CORPUS
+from engine.paths import DEMO_ATLAS, DEMO_CORPUS, DEMO_LANGUAGE_ATLAS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 build = typer.Typer(no_args_is_help=True, help="Rebuild a demo artefact from its sources.")
@@ -77,6 +77,21 @@ def atlas(
 
     build_demo_atlas(out, TerminalProgress())
     next_step(f"atomscope evaluate {out}")
+
+
+@build.command("smollm2")
+def smollm2(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The atlas to write.")] = DEMO_LANGUAGE_ATLAS,
+) -> None:
+    """Build the language atlas: WordNet glosses and the captions through SmolLM2-135M, an SAE, the atlas, held-out figures.
+
+    Half an hour on two cores. Run the same command again after a stop and it goes on where it was.
+    """
+    from engine.cli.console import TerminalProgress, next_step
+    from engine.demo.language import build_language_atlas
+
+    build_language_atlas(out, TerminalProgress())
+    next_step(f"atomscope serve --atlas {DEMO_ATLAS} --atlas {out}")
 
 
 @build.command("retrieval")

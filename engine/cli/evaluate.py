@@ -29,7 +29,8 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Record the figures in the atlas.")] = False,
     fidelity: Annotated[
-        bool, typer.Option("--fidelity", help="Classify pictures with the reconstruction in the model's place.")
+        bool,
+        typer.Option("--fidelity", help="Classify pictures, or predict next tokens, with the reconstruction in place."),
     ] = False,
     topn: Annotated[
         bool, typer.Option("--topn", help="Classify with only the top n atoms of a class, and without them.")
@@ -50,7 +51,8 @@ def evaluate(
     Run folders of `atomscope train` are measured side by side on the store that --acts names.
 
     --fidelity and --topn ask a classifier: the model's own zero-shot one where the checkpoint has a text tower, else a linear
-    probe on its image embeddings, made on the training split. --topn includes --fidelity.
+    probe on its image embeddings, made on the training split. --topn includes --fidelity. Of a language
+    model --fidelity measures next-token cross-entropy.
     """
     from engine.atlas import Atlas
     from engine.atlas.measured import record
@@ -84,8 +86,12 @@ def evaluate(
                 f"{store.path} has activations of width {store.d_model}, but {name} of {paths[0]} reads "
                 f"{sae.config.d_model}: name the store it was trained on, or one of the same model and layer."
             )
-    classification = None
-    if fidelity or topn:
+    classification = language = None
+    if fidelity and store.token_ids is not None:
+        from engine.metrics.language_fidelity import LanguageFidelity
+
+        language = LanguageFidelity.prepare(store, rows, device, progress)
+    elif fidelity or topn:
         from engine.cli.classifying import Classification
 
         classification = Classification.prepare(store, rows, atlas, device, progress)
@@ -95,6 +101,8 @@ def evaluate(
         figures[name] = measure(sae, store, rows, progress)
         if others:
             figures[name]["stability"] = matched(sae, others)
+        if language is not None:
+            figures[name] |= language.measure(sae)
         if classification is not None:
             figures[name] |= classification.measure(sae, topn, threshold, progress)
     if atlas is not None and write:

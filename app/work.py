@@ -125,13 +125,13 @@ class Job(Generic[T]):
         except AtomscopeError as error:
             state, self.error = "failed", str(error)
         except MemoryError:
-            state, self.error = "failed", "There is not enough memory for this search. Choose a smaller pool or model."
+            state, self.error = "failed", "There is not enough memory for this. Choose a smaller pool or model."
         except Exception as error:
             number = secrets.token_hex(3)
             log.error("a search failed, error %s", number, exc_info=error)
             state, self.error = (
                 "failed",
-                f"The search could not be finished (error {number}); the server's log says why.",
+                f"This could not be finished (error {number}); the server's log says why.",
             )
         self.stage = ""
         self.ended = time.monotonic()

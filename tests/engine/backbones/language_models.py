@@ -1,0 +1,42 @@
+"""Tiny language models as checkpoint folders: a random Llama or GPT-2 with a tokenizer of single bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+SPECIAL = ("<s>", "</s>")
+
+
+def save_language_model(folder: Path, kind: str = "llama", width: int = 16, layers: int = 3) -> Path:
+    """Write a random model of ``kind`` ("llama" or "gpt2") with a byte-level tokenizer to ``folder``."""
+    torch.manual_seed(0)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*SPECIAL, *letters])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    common: dict[str, Any] = {"vocab_size": len(vocabulary), "bos_token_id": 0, "eos_token_id": 1}
+    model: Any
+    if kind == "llama":
+        config: Any = transformers.LlamaConfig(
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=64,
+            **common,
+        )
+        model = transformers.LlamaForCausalLM(config)
+    else:
+        config = transformers.GPT2Config(n_embd=width, n_layer=layers, n_head=2, n_positions=64, **common)
+        model = transformers.GPT2LMHeadModel(config)
+    model.save_pretrained(folder)
+    wrapped.save_pretrained(folder)
+    return folder
