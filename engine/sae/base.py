@@ -225,12 +225,14 @@ class SparseAutoencoder(nn.Module):
 
 
 def reconstruction_loss(u: Tensor, u_hat: Tensor, kind: Loss) -> Tensor:
-    """Scalar reconstruction loss of u_hat [N, d] against u [N, d].
+    """Scalar reconstruction loss of u_hat [N, d] against u [N, d]; the sum of the losses of several, [N, n, d].
 
     ``published``: the mean over all elements of 10 (u_hat - u)^2 / ||u||_2, as in the code of arXiv 2604.14925.
     ``nmse``: sum ||u - u_hat||^2 / sum ||u - mean||^2 over the batch, the fraction of variance left unexplained.
     """
-    error = (u_hat - u).square()
+    several = u_hat.ndim == 3
+    error = (u_hat - (u[:, None] if several else u)).square()
     if kind == "published":
+        error = error.sum(1) if several else error
         return 10 * (error.mean(1) / u.norm(dim=1).clamp_min(TINY)).mean()
     return error.sum() / (share() * batch_variance(u)).clamp_min(TINY)
