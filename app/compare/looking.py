@@ -15,6 +15,8 @@ from app.compare.rivals import Rival
 from app.retrieval.concepts import Seen, collect
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from app.retrieval.concepts import Eyes
     from app.work import Job
     from engine.sae import SparseAutoencoder
@@ -89,7 +91,7 @@ def look(
             job.emit(see(rival.key, load(rival), x, models.atlas.prefix, models.atlas.grid))
 
 
-def see(key: str, sae: SparseAutoencoder, x: torch.Tensor, prefix: int, grid: tuple[int, int]) -> Sight:  # noqa: F821
+def see(key: str, sae: SparseAutoencoder, x: Tensor, prefix: int, grid: tuple[int, int]) -> Sight:
     """What ``sae`` makes of the activations ``x`` [P, d] of one picture."""
     import torch
 

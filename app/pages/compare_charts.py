@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app import ui
 from app.ui import Html, tag
-from app.ui.charts import chart, log_ticks, ticks
+from app.ui.charts import chart, linear_ticks, log_ticks
 
 SHAPES = ("circle", "square", "diamond", "triangle")
 """A shape a series beside its colour: never colour alone."""
@@ -54,7 +54,7 @@ def trade_off(points: Sequence[Point], guide: tuple[str, float] | None, width: i
                 text_anchor="middle",
             )
         )
-    for value in ticks(0, highest, 4):
+    for value in linear_ticks(0, highest, 4):
         shapes.append(tag("line", x1=left, x2=width - right, y1=f"{y(value):.1f}", y2=f"{y(value):.1f}", cls="as-rule"))
         shapes.append(
             tag("text", ui.number(value), x=left - 6, y=f"{y(value) + 3.5:.1f}", cls="as-tick", text_anchor="end")
@@ -78,14 +78,14 @@ def trade_off(points: Sequence[Point], guide: tuple[str, float] | None, width: i
     return chart(svg, "fvu-against-l0", numbers=table)
 
 
-def _dot(point: Point, x: object, y: object) -> Html:
-    cx, cy = x(point.l0), y(point.fvu)  # type: ignore[operator]
+def _dot(point: Point, x: Callable[[float], float], y: Callable[[float], float]) -> Html:
+    cx, cy = x(point.l0), y(point.fvu)
     says = (
         f"{point.name}: {point.l0:.1f} atoms a token (5% to 95% of tokens: {point.low:.0f} to {point.high:.0f}), "
         f"FVU {point.fvu:.4f}"
     )
     cls = f"as-series as-s{point.series}" if point.series >= 0 else "as-series as-other"
-    whisker = tag("line", x1=f"{x(point.low):.1f}", x2=f"{x(point.high):.1f}", y1=f"{cy:.1f}", y2=f"{cy:.1f}")  # type: ignore[operator]
+    whisker = tag("line", x1=f"{x(point.low):.1f}", x2=f"{x(point.high):.1f}", y1=f"{cy:.1f}", y2=f"{cy:.1f}")
     name = tag("text", point.name, x=f"{cx + 9:.1f}", y=f"{cy - 7:.1f}", cls="as-name")
     return tag("g", whisker, marker(max(point.series, 0), cx, cy), name, cls=cls, data_tip=says, tabindex=0)
 

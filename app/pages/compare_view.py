@@ -14,6 +14,7 @@ from app.compare.matching import SAME
 from app.compare.rivals import Rival
 from app.pages import compare_charts as charts
 from app.pages.overview_numbers import MEANING, written
+from app.pages.retrieval_scene import cut
 from app.ui import Html, tag
 from engine.metrics.definitions import DEFINITIONS
 
@@ -191,7 +192,7 @@ def matches(atlas: Atlas, chosen: Sequence[Rival], pairs: Sequence[Pair]) -> Htm
         f"nearest decoder direction; a cosine above {SAME} counts as the same atom. Several atoms may share a nearest one",
     )
     examples = _examples(atlas, first, pairs) if first.atlas is not None else None
-    return tag("div", head, tag("div", parts, cls="as-three"), examples, cls="as-block")
+    return tag("div", head, tag("div", parts, cls="as-matching"), examples, cls="as-block")
 
 
 def _examples(atlas: Atlas, first: Rival, pairs: Sequence[Pair]) -> Html | None:
@@ -240,7 +241,7 @@ def pictures(atlas: Atlas, rows: Sequence[int], item: int) -> Html:
 
 def _name(atlas: Atlas, item: int) -> str:
     about = atlas.items.loc[item]
-    return ui.short(about["caption"] or about["label"] or f"item {item}", 90)
+    return cut(about["caption"] or about["label"] or f"item {item}", 90)
 
 
 def side_by_side(atlas: Atlas, chosen: Sequence[Rival], item: int, sights: Sequence[Sight]) -> Html:
@@ -292,9 +293,7 @@ def _atom(atlas: Atlas, rival: Rival, item: int, sight: Sight, atom: int, share:
     picture = tag("span", tag("img", src=ui.thumb_url(atlas, item), alt="", loading="lazy"), over, cls="as-pic")
     own = rival.atlas is not None and rival.atlas.key == atlas.key
     name = (library.names(atlas)[atom] or "no label") if own else f"atom {atom}"
-    words = tag(
-        "span", tag("b", ui.short(name, 26)), tag("em", f"{share:.0%} of the sum" + (f" · {atom}" if own else ""))
-    )
+    words = tag("span", tag("b", cut(name, 26)), tag("em", f"{share:.0%} of the sum" + (f" · {atom}" if own else "")))
     if own:
         return tag("li", tag("a", picture, words, href=state.href("concepts", atom=atom), data_on="go"))
     return tag("li", picture, words)

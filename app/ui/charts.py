@@ -122,7 +122,7 @@ def histogram(
     base = top + plot_height
     axis = [tag("line", x1=left, x2=width - right, y1=base, y2=base, cls="as-axis")]
     for value, text in tick_labels or [
-        (v, number(v)) for v in (ticks(low, high, about, whole) if even else log_ticks(low, high))
+        (v, number(v)) for v in (linear_ticks(low, high, about, whole) if even else log_ticks(low, high))
     ]:
         if low <= value <= high:
             axis.append(tag("text", text, x=f"{x(value):.1f}", y=base + 14, cls="as-tick", text_anchor="middle"))
@@ -178,7 +178,7 @@ def range_rows(
 
     shapes: list[Html] = []
     base = top + row_height * len(rows) + 2
-    for value, text in ticks or [(v, number(v)) for v in ticks(low, high, max(3, width // 60))]:
+    for value, text in ticks or [(v, number(v)) for v in linear_ticks(low, high, max(3, width // 60))]:
         if not low <= value <= high:
             continue
         shapes.append(tag("line", x1=x(value), x2=x(value), y1=top, y2=base, cls="as-rule"))
@@ -263,7 +263,7 @@ def legend(low: float, high: float, text: str) -> Html:
     return tag("div", tag("span", text), tag("em", number(low)), bar, tag("em", f"{number(high)}+"), cls="as-legend")
 
 
-def ticks(low: float, high: float, about: int = 6, whole: bool = False) -> list[float]:
+def linear_ticks(low: float, high: float, about: int = 6, whole: bool = False) -> list[float]:
     """Round numbers inside ``[low, high]``, about ``about`` of them."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low] if math.isfinite(low) else []
@@ -288,7 +288,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def _count_ticks(largest: int, log: bool) -> list[int]:
     if not log:
-        return [int(v) for v in ticks(0, largest, 3) if v > 0]
+        return [int(v) for v in linear_ticks(0, largest, 3) if v > 0]
     powers = [10**p for p in range(12) if 10**p <= largest]
     return powers if len(powers) <= 4 else powers[:: math.ceil(len(powers) / 4)]
 

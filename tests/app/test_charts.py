@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from app import ui
-from app.ui.charts import _log_ticks, _ticks
+from app.ui.charts import linear_ticks, log_ticks
 
 
 def _tips(markup: str) -> list[str]:
@@ -36,11 +36,11 @@ def test_clickable_bins_can_be_reached_by_keyboard() -> None:
 
 
 def test_ticks_are_round_and_inside() -> None:
-    assert _ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
-    assert _ticks(0.3, 2.2, 4) == [0.5, 1, 1.5, 2]
-    assert _ticks(0, 14, 10, whole=True) == [0, 2, 4, 6, 8, 10, 12, 14]
-    assert _ticks(1, 1) == [1]
-    assert _log_ticks(0.3, 40) == [0.5, 1, 2, 5, 10, 20]
+    assert linear_ticks(0, 10, 5) == [0, 2, 4, 6, 8, 10]
+    assert linear_ticks(0.3, 2.2, 4) == [0.5, 1, 1.5, 2]
+    assert linear_ticks(0, 14, 10, whole=True) == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert linear_ticks(1, 1) == [1]
+    assert log_ticks(0.3, 40) == [0.5, 1, 2, 5, 10, 20]
 
 
 def test_range_rows_say_what_they_show() -> None:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from app.retrieval import work
-from app.retrieval.work import Job, Queue
+from app.work import Job, Queue
 from engine.errors import AtomscopeError, InputError
 
 
