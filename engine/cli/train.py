@@ -46,6 +46,9 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Storage of the weights: float32 or float16.")] = "float32",
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
+    split: Annotated[
+        str, typer.Option(help="Under torchrun: processes share the tokens of a batch, or the atoms of the dictionary.")
+    ] = "tokens",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard curves.")] = False,
 ) -> None:
     """Train sparse autoencoders on the train split of an activation store.
@@ -94,7 +97,7 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
     )
     with joined() as group:
-        folders = run(configs, store, out, options, TerminalProgress(), tensorboard, group)
+        folders = run(configs, store, out, options, TerminalProgress(), tensorboard, group, split)
     if not group.first:
         return
     for folder in folders:

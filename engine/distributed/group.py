@@ -111,6 +111,10 @@ class Group:
             dist.all_gather_object(parts, value)
         return parts
 
+    def agreed(self, yes: bool) -> bool:
+        """What the first process says."""
+        return bool(self.sum(torch.tensor(float(yes and self.first), device=_place()))) if self.size > 1 else yes
+
     def wait(self) -> None:
         """Go on when every process has come here."""
         if self.size > 1:

@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from engine.distributed import ALONE, Group
 from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.training.trainee import Trainee
@@ -20,8 +21,17 @@ from engine.training.trainee import Trainee
 FOLDER = "checkpoint"
 
 
-def save_checkpoint(run: Path, fingerprint: dict[str, Any], position: dict[str, int], trainees: list[Trainee]) -> None:
-    """Write the state of all ``trainees`` and the ``position`` in the data, then drop older checkpoints."""
+def save_checkpoint(
+    run: Path, fingerprint: dict[str, Any], position: dict[str, int], trainees: list[Trainee], group: Group = ALONE
+) -> None:
+    """Write the state of all ``trainees`` and the ``position`` in the data, then drop older checkpoints.
+
+    Every process of ``group`` calls it, because a split dictionary is gathered; the first one writes.
+    """
+    if not group.first:
+        for trainee in trainees:
+            trainee.state()
+        return
     target = run / FOLDER / f"step-{position['step']:09d}"
     with atomic_path(target) as temporary:
         temporary.mkdir(parents=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.distributed import ALONE, Group
+from engine.distributed.training import Split, check_shareable
 from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.metrics.reconstruction import ReconstructionSums
@@ -26,7 +28,11 @@ from engine.training.checkpoint import (
     restore_checkpoint,
     save_checkpoint,
 )
+from engine.training.checks import check_finite
 from engine.training.config import TrainConfig
+from engine.training.curves import Curves
+from engine.training.entrant import Entrant, run_names
+from engine.training.split_trainee import SplitTrainee
 from engine.training.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -39,41 +45,59 @@ _CADENCE = ("checkpoint_minutes",)
 
 
 def train(
-    configs: Sequence[SAEConfig],
+    saes: Sequence[SAEConfig | Entrant],
     store: ActivationStore,
     out: Path,
     options: TrainConfig | None = None,
     progress: Progress | None = None,
+    tensorboard: bool = False,
+    group: Group = ALONE,
+    split: Split = "tokens",
 ) -> list[Path]:
-    """Train one SAE for each of ``configs`` on the store's ``train`` split (on everything when there are no splits).
+    """Train one SAE for each of ``saes`` on the store's ``train`` split (on everything when there are no splits).
 
     A training that was stopped goes on from its last checkpoint and ends with bit for bit the same weights, on the same
     machine with the same number of threads; one that is finished is left alone.
 
+    Parameters
+    ----------
+    saes : sequence of SAEConfig or Entrant
+        An ``Entrant`` may have a name, a seed and a learning rate of its own.
+    tensorboard : bool
+        Also write curves into ``out/tensorboard``, see ``engine.training.curves``.
+    group : Group
+        Where it has several processes, each computes its share of every batch and the first one writes. They all read
+        ``store`` and ``out``, which lie on a disk they share.
+    split : "tokens" or "dictionary"
+        With "dictionary" each process of ``group`` holds a part of the atoms instead, and computes all tokens for them.
+
     Returns
     -------
     list of Path
-        One folder for each config: ``out`` itself for a single one, else ``out/NAME`` with the architecture for a name.
-        Each holds ``config.json``, ``weights.safetensors``, ``training.parquet`` and ``run.json``.
+        One folder for each SAE: ``out`` itself for a single one without a name, else ``out/NAME``, by default with the
+        architecture for a name. Each holds ``config.json``, ``weights.safetensors``, ``training.parquet`` and ``run.json``.
 
     Raises
     ------
     InputError
         If the store has another width than the configs, or ``out`` holds a training with other settings.
     AtomscopeError
-        If the loss diverges or the disk is full.
+        If an activation is NaN or infinite, the loss diverges or the disk is full.
     """
-    options, progress, out = options or TrainConfig(), progress or Silent(), Path(out)
-    for config in configs:
-        if config.d_model != store.d_model:
-            raise InputError(f"The store has activations of width {store.d_model}, the SAE wants {config.d_model}.")
-    names = run_names(configs)
-    folders = [out if len(configs) == 1 else out / name for name in names]
-    fingerprint = _fingerprint(configs, names, options, store)
+    options, progress, out = options or TrainConfig(), group.progress(progress or Silent()), Path(out)
+    entrants = [sae if isinstance(sae, Entrant) else Entrant(config=sae) for sae in saes]
+    check_shareable([entrant.config for entrant in entrants], group, split)
+    for entrant in entrants:
+        if (width := entrant.config.d_model) != store.d_model:
+            raise InputError(f"The store has activations of width {store.d_model}, the SAE wants {width}.")
+    names = run_names(entrants)
+    alone = len(entrants) == 1 and entrants[0].name is None
+    folders = [out if alone else out / name for name in names]
+    fingerprint = _fingerprint(entrants, names, options, store)
     if _finished(out, folders, fingerprint):
         return folders
 
-    device = pick_device(options.device)
+    device = pick_device(group.device(options.device))
     rows = store.rows("train")
     rows = rows if len(rows) else store.rows()
     available = len(rows) * store.n_positions
@@ -81,12 +105,18 @@ def train(
         raise InputError("The activation store is empty: extract activations first.")
     total = options.total_tokens(available)
     total_steps = options.total_steps(available)
-    trainees = [Trainee.make(name, config, options, device) for name, config in zip(names, configs, strict=True)]
+    make = partial(SplitTrainee.split, group=group) if split == "dictionary" and group.size > 1 else Trainee.make
+    trainees: list[Trainee] = [
+        make(name, entrant, options, device) for name, entrant in zip(names, entrants, strict=True)
+    ]
     position = restore_checkpoint(out, fingerprint, trainees)
     if position is None:
         _initialise(trainees, store, rows, options, device)
         position = {"step": 0, "tokens": 0, "epoch": 0, "batch": 0}
+    for trainee in trainees:
+        trainee.settle()
     held_out = _validation_tokens(store, options, device)
+    curves = Curves(out, trainees) if tensorboard and group.first else None
 
     progress.start("train", total, "tokens")
     progress.advance(position["tokens"])
@@ -96,38 +126,35 @@ def train(
         x = x.to(device)
         lr = options.learning_rate(place["step"] - 1, total_steps)
         for trainee in trainees:
-            trainee.step(x, lr, options.grad_clip)
+            trainee.step(x, lr * trainee.lr_factor, options.grad_clip, group)
         step, tokens, done = place["step"], place["tokens"], place["tokens"] >= total
         if step % options.log_every == 0 or done:
             now = time.monotonic()
             speed = (tokens - logged_tokens) / max(now - logged, 1e-9)
             logged, logged_tokens = now, tokens
             for trainee in trainees:
-                trainee.record(step, tokens, lr, speed, options.dead_window)
+                trainee.record(step, tokens, lr * trainee.lr_factor, speed, options.dead_window)
         if held_out is not None and (step % options.validate_every == 0 or done):
             for trainee in trainees:
                 _validate(trainee, held_out)
+        if curves is not None and (step % options.log_every == 0 or done):
+            curves.write()
         progress.advance(len(x), "  |  ".join(trainee.note() for trainee in trainees))
-        if not done and time.monotonic() - saved > 60 * options.checkpoint_minutes:
-            save_checkpoint(out, fingerprint, place, trainees)
+        if not done and group.agreed(time.monotonic() - saved > 60 * options.checkpoint_minutes):
+            save_checkpoint(out, fingerprint, place, trainees, group)
             saved = time.monotonic()
     progress.finish()
+    if curves is not None:
+        curves.close()
 
     for trainee, folder in zip(trainees, folders, strict=True):
-        _write(trainee, folder, options, store, fingerprint)
-    drop_checkpoints(out)
+        trainee.sae = trainee.whole()
+        if group.first:
+            _write(trainee, folder, options, store, fingerprint)
+    if group.first:
+        drop_checkpoints(out)
+    group.wait()
     return folders
-
-
-def run_names(configs: Sequence[SAEConfig]) -> list[str]:
-    """A folder name for each config: its architecture, numbered from the second of a kind on."""
-    seen: Counter[str] = Counter()
-    names = []
-    for config in configs:
-        seen[config.architecture] += 1
-        count = seen[config.architecture]
-        names.append(config.architecture if count == 1 else f"{config.architecture}-{count}")
-    return names
 
 
 def pick_device(name: str) -> torch.device:
@@ -160,6 +187,7 @@ def _batches(
             start=position["batch"],
         )
         for batch in batches:
+            check_finite(batch, store)
             position = position | {
                 "step": position["step"] + 1,
                 "tokens": position["tokens"] + len(batch.x),
@@ -178,13 +206,14 @@ def _initialise(
     parts, have = [], 0
     # Another seed than the training order's, so that the sample is not simply the first batches.
     for batch in store.batches(options.batch_tokens, rows=rows, shuffle=True, seed=options.seed + 1):
+        check_finite(batch, store)
         parts.append(batch.x)
         have += len(batch.x)
         if have >= options.init_tokens:
             break
     sample = torch.cat(parts)[: options.init_tokens].to(device)
     for trainee in trainees:
-        trainee.sae.initialise(sample, torch.Generator().manual_seed(options.seed))
+        trainee.sae.initialise(sample, torch.Generator().manual_seed(trainee.seed))
 
 
 def _validation_tokens(store: ActivationStore, options: TrainConfig, device: torch.device) -> Tensor | None:
@@ -194,27 +223,30 @@ def _validation_tokens(store: ActivationStore, options: TrainConfig, device: tor
         return None
     tokens = min(options.validation_tokens, len(rows) * store.n_positions)
     batch = next(iter(store.batches(tokens, rows=rows, shuffle=True, seed=options.seed)))
+    check_finite(batch, store)
     return batch.x.to(device)
 
 
 @torch.no_grad()
 def _validate(trainee: Trainee, tokens: Tensor) -> None:
-    """Put the held-out NMSE into the newest row of the log."""
+    """Put NMSE and mean L0 on the held-out tokens into the newest row of the log."""
     trainee.sae.eval()
-    sums = ReconstructionSums(tokens.shape[1])
+    sums, active = ReconstructionSums(tokens.shape[1]), 0
     for x in tokens.split(4096):
-        sums.add(x, trainee.sae(x).x_hat)
+        output = trainee.sae(x)
+        sums.add(x, output.x_hat)
+        active += output.codes.nnz
     trainee.sae.train()
     if trainee.log:
-        trainee.log[-1]["validation_nmse"] = sums.fvu
+        trainee.log[-1] |= {"validation_nmse": sums.fvu, "validation_l0": active / len(tokens)}
 
 
 def _fingerprint(
-    configs: Sequence[SAEConfig], names: list[str], options: TrainConfig, store: ActivationStore
+    entrants: Sequence[Entrant], names: list[str], options: TrainConfig, store: ActivationStore
 ) -> dict[str, Any]:
     """Everything that decides the result: two runs with the same one give the same SAEs."""
     training = {key: value for key, value in options.to_dict().items() if key not in _CADENCE}
-    saes = {name: config.to_dict() for name, config in zip(names, configs, strict=True)}
+    saes = {name: entrant.to_dict() for name, entrant in zip(names, entrants, strict=True)}
     return {"training": training, "activations": store.hash, "saes": list(saes)} | saes
 
 
@@ -237,7 +269,8 @@ def _write(
         folder / RUN,
         {
             "sae": trainee.sae.config.to_dict(),
-            "training": options.to_dict(),
+            "training": options.to_dict() | {"seed": trainee.seed, "lr": options.lr * trainee.lr_factor},
+            "data_seed": options.seed,
             "activations": {"hash": store.hash, "dtype": store.dtype, "tokens": store.n_tokens},
             "corpus": store.corpus,
             "backbone": store.backbone,
