@@ -79,24 +79,22 @@ def look(
     job: Job[Sight], chosen: Sequence[Rival], load: Saes, eyes: Callable[[], Eyes], picture: Callable[[], Image.Image]
 ) -> None:
     """In the worker: run the picture through the model once, and its activations through every SAE."""
-    import torch
-
     models = eyes()
     job.finish()
-    with torch.no_grad():
-        x = models.backbone.run(models.backbone.preprocess([picture()])).activations[0].cpu()
-        for rival in chosen:
-            if job.cancelled():
-                return
-            job.emit(see(rival.key, load(rival), x, models.atlas.prefix, models.atlas.grid))
+    x = models.backbone.run(models.backbone.preprocess([picture()])).activations[0].cpu()
+    for rival in chosen:
+        if job.cancelled():
+            return
+        job.emit(see(rival.key, load(rival), x, models.atlas.prefix, models.atlas.grid))
 
 
 def see(key: str, sae: SparseAutoencoder, x: Tensor, prefix: int, grid: tuple[int, int]) -> Sight:
     """What ``sae`` makes of the activations ``x`` [P, d] of one picture."""
     import torch
 
-    codes = sae.encode(x)
-    rebuilt = sae.decode(codes, sae.norm(x))
+    with torch.no_grad():
+        codes = sae.encode(x)
+        rebuilt = sae.decode(codes, sae.norm(x))
     variance = (x - x.mean(0)).square().sum().clamp_min(1e-12)
     lengths = sae.directions().norm(dim=1)
     patches = codes.row >= prefix
@@ -109,7 +107,7 @@ def see(key: str, sae: SparseAutoencoder, x: Tensor, prefix: int, grid: tuple[in
         key,
         np.diff(codes.crow.numpy()),
         float((x - rebuilt).square().sum() / variance),
-        collect(codes.crow.numpy(), codes.col.numpy(), codes.val.detach().numpy(), prefix, grid, "live"),
+        collect(codes.crow.numpy(), codes.col.numpy(), codes.val.numpy(), prefix, grid, "live"),
         atoms[:live].tolist(),
         shares[:live].tolist(),
     )

@@ -17,6 +17,7 @@ PAGES = {
     "counts": "Activation counts",
     "concepts": "Concepts",
     "map": "Dictionary map",
+    "compare": "Compare",
     "retrieval": "Retrieval",
 }
 
@@ -45,7 +46,7 @@ def luminance(view: View) -> float:
 
 def test_every_page_is_one_click_away(view: View) -> None:
     view.open("")
-    for title in ("Activation counts", "Concepts", "Dictionary map", "Retrieval", "Overview"):
+    for title in ("Activation counts", "Concepts", "Dictionary map", "Compare", "Retrieval", "Overview"):
         view.page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
         view.settle()
         view.page.locator("h1").first.wait_for()
