@@ -30,7 +30,7 @@ _INTEGRAL, _PROPORTIONAL = 0.02, 0.5
 class PenaltyConfig(SAEConfig):
     """What the configs of SAEs with a sparsity penalty share."""
 
-    coefficient: float = 0.01
+    coefficient: float = 0.1
     """Weight of the penalty (lambda); where ``target_l0`` is set, the weight that the control starts from."""
 
     target_l0: float = 0.0

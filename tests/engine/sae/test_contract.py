@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engine.errors import InputError
+from engine.files import sha256
 from engine.sae import (
     ARCHITECTURES,
     BatchTopKConfig,
@@ -209,8 +210,37 @@ def test_storage_refuses_what_float16_cannot_hold(sae, tmp_path: Path) -> None:
         sae.atoms[0, 0] = 1e6
     with pytest.raises(InputError, match="atoms has values that float16 cannot hold"):
         sae.save(tmp_path, dtype="float16")
-    with pytest.raises(InputError, match="float32 or float16"):
-        sae.save(tmp_path, dtype="int8")
+    with pytest.raises(InputError, match="float32 or float16 or int8"):
+        sae.save(tmp_path, dtype="int4")
+
+
+def test_int8_storage_is_a_quarter_and_within_half_a_step_of_every_row(sae, tmp_path: Path) -> None:
+    with torch.no_grad():
+        sae.atoms[3] = 0
+    full, quarter = sae.save(tmp_path / "full"), sae.save(tmp_path / "quarter", dtype="int8")
+    sizes = [(folder / "weights.safetensors").stat().st_size for folder in (full, quarter)]
+    assert sizes[1] < 0.5 * sizes[0]  # the SAEs of this test are small, and every row has its scale
+    loaded = load_sae(quarter)
+    for name, tensor in sae.state_dict().items():
+        kept = loaded.state_dict()[name]
+        assert kept.dtype == tensor.dtype
+        half = tensor.abs().amax(-1, keepdim=True) / 254 if tensor.ndim == 2 else torch.zeros(())
+        assert bool(((kept - tensor).abs() <= half * (1 + 1e-5)).all()), name
+    assert not loaded.atoms[3].any()
+
+
+def test_scales_that_fit_no_matrix_are_refused(sae, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = sae.save(tmp_path, dtype="int8")
+    tensors = load_file(folder / "weights.safetensors")
+    tensors["scale of atoms"] = tensors["scale of atoms"][:-1].clone()
+    save_file(tensors, folder / "weights.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["weights"]["sha256"] = sha256(folder / "weights.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="scales of 'atoms' do not fit"):
+        load_sae(folder)
 
 
 @pytest.mark.parametrize("kept", [0, 7, 100, -1])

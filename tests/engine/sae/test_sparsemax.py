@@ -225,3 +225,64 @@ def test_published_gate_is_the_published_one() -> None:
         frequency = (frequency * seed + (codes > 0).float().mean(0)) / (seed + 1)
         torch.testing.assert_close(sae.gate.frequency, frequency)
     assert not any("gate" in name for name in sae.state_dict())
+
+
+# -- the published code -----------------------------------------------------------------------------------------------------
+
+
+class Published:
+    """The published code's model and training step, written from the equations of the paper's repository alone.
+
+    Dense throughout, its support a full sort, its gradient that of multiplying scores with a constant mask, its Adam
+    written out (Kingma and Ba, arXiv 1412.6980, algorithm 1).
+    """
+
+    def __init__(self, sae: SparsemaxSAE, gate_above: float) -> None:
+        self.parameters = [p.detach().double().requires_grad_() for p in (sae.atoms, sae.w_key, sae.w_value)]
+        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
+        self.frequency, self.batches, self.gate_above = torch.zeros(M, dtype=torch.float64), 0, gate_above
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Reconstruction, codes and loss of x [N, d] float64; counts the batch."""
+        atoms, w_key, w_value = self.parameters
+        norm = x.norm(dim=1, keepdim=True)
+        z = (x / norm) @ w_key.T @ atoms.T
+        z = z * (self.frequency <= self.gate_above)
+        codes = z * (sparsemax64(z)[0] > 0).detach()
+        x_hat = norm * (codes @ atoms @ w_value)
+        self.frequency = (self.frequency * self.batches + (codes > 0).double().mean(0)) / (self.batches + 1)
+        self.batches += 1
+        return x_hat, codes, (10 * (x_hat - x).square() / norm).mean()
+
+    def step(self, loss: torch.Tensor, lr: float, number: int) -> None:
+        for p, (first, second), grad in zip(
+            self.parameters, self.moments, torch.autograd.grad(loss, self.parameters), strict=True
+        ):
+            first.mul_(0.9).add_(0.1 * grad)
+            second.mul_(0.999).add_(0.001 * grad.square())
+            with torch.no_grad():
+                p -= lr * (first / (1 - 0.9**number)) / ((second / (1 - 0.999**number)).sqrt() + 1e-8)
+
+
+def test_the_published_training_step_is_reproduced() -> None:
+    """Forward, loss and Adam's steps of ``values="score", gate="published"`` to 1e-5, with atoms shut on the way."""
+    torch.manual_seed(0)
+    sae = make("score", gate="published", gate_above=0.5).train()
+    oracle = Published(sae, gate_above=0.5)
+    optimiser = torch.optim.Adam(sae.parameters(), lr=4e-4)
+    shut = 0
+    for number in (1, 2, 3):
+        x = tokens(number)
+        shut += int((oracle.frequency > 0.5).sum())
+        x_hat, codes, loss = oracle.forward(x.double())
+        output = sae(x)
+        torch.testing.assert_close(output.codes.dense().double(), codes.detach(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(output.x_hat.double(), x_hat.detach(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(output.losses["reconstruction"].double(), loss.detach(), rtol=1e-5, atol=1e-5)
+        optimiser.zero_grad()
+        output.losses["reconstruction"].backward()
+        optimiser.step()
+        oracle.step(loss, 4e-4, number)
+        for got, want in zip((sae.atoms, sae.w_key, sae.w_value), oracle.parameters, strict=True):
+            torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=1e-5)
+    assert shut > 0, "no atom was shut: the gate was not part of the test"
