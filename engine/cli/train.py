@@ -44,7 +44,7 @@ def train(
     warmup: Annotated[int, typer.Option(help="Warm-up steps.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the start and of the token order.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Storage of the weights: float32 or float16.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Storage of the weights: float32, float16 or int8.")] = "float32",
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
     split: Annotated[
         str, typer.Option(help="Under torchrun: processes share the tokens of a batch, or the atoms of the dictionary.")

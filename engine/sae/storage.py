@@ -1,7 +1,8 @@
 """An SAE on disk: ``config.json`` beside ``weights.safetensors``. Nothing is pickled.
 
 ``config.json`` holds the config's keys and one more, ``weights``: the storage type of the matrices and the SHA-256 of the
-tensor file. Matrices are stored as float32 or float16; vectors stay float32, they cost nothing.
+tensor file. Matrices are stored as float32, as float16, or as int8 with one float32 scale a row (the largest magnitude of the
+row is 127); vectors stay float32, they cost nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from engine.errors import InputError
 from engine.files import atomic_path, explain_os_errors, read_json, sha256, write_json
@@ -18,7 +20,8 @@ from engine.sae.base import SparseAutoencoder
 from engine.sae.registry import ARCHITECTURES, config_from_dict
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
-DTYPES = {"float32": torch.float32, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "int8": torch.int8}
+_SCALE = "scale of "
 
 
 def save(sae: SparseAutoencoder, folder: Path, dtype: str = "float32") -> Path:
@@ -27,7 +30,7 @@ def save(sae: SparseAutoencoder, folder: Path, dtype: str = "float32") -> Path:
     Raises
     ------
     InputError
-        If ``dtype`` is neither float32 nor float16, or a value does not fit into float16.
+        If ``dtype`` is none of these, or a value does not fit into it.
     AtomscopeError
         If the folder cannot be written.
     """
@@ -35,16 +38,28 @@ def save(sae: SparseAutoencoder, folder: Path, dtype: str = "float32") -> Path:
         raise InputError(f"SAE weights are stored as {' or '.join(DTYPES)}, not {dtype!r}.")
     tensors = {}
     for name, tensor in sae.state_dict().items():
-        matrix = tensor.is_floating_point() and tensor.ndim >= 2
-        stored = tensor.detach().to("cpu", DTYPES[dtype] if matrix else tensor.dtype).contiguous()
-        if matrix and not torch.isfinite(stored).all():
+        value = tensor.detach().cpu().contiguous()
+        if not (value.is_floating_point() and value.ndim >= 2):
+            tensors[name] = value
+            continue
+        if dtype == "int8":
+            tensors[name], tensors[_SCALE + name] = _quantised(value)
+        else:
+            tensors[name] = value.to(DTYPES[dtype])
+        if not all(torch.isfinite(tensors[part]).all() for part in (name, _SCALE + name) if part in tensors):
             raise InputError(f"{name} has values that {dtype} cannot hold: store this SAE as float32.")
-        tensors[name] = stored
     with atomic_path(folder / WEIGHTS) as temporary, explain_os_errors(folder / WEIGHTS):
         save_file(tensors, temporary)
     weights = {"dtype": dtype, "sha256": sha256(folder / WEIGHTS)}
     write_json(folder / CONFIG, sae.config.to_dict() | {"weights": weights})
     return folder
+
+
+def _quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 values and float32 scales [..., 1] with matrix = values * scale, to half a step."""
+    scale = matrix.float().abs().amax(dim=-1, keepdim=True) / 127
+    steps = torch.where(scale > 0, matrix.float() / scale, torch.zeros(()))
+    return steps.round().to(torch.int8), scale
 
 
 def load(folder: Path) -> SparseAutoencoder:
@@ -69,6 +84,11 @@ def load(folder: Path) -> SparseAutoencoder:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{folder / WEIGHTS} is not a readable safetensors file ({error}).") from None
+    scales = {name.removeprefix(_SCALE): tensors.pop(name) for name in list(tensors) if name.startswith(_SCALE)}
+    for name, scale in scales.items():
+        if name not in tensors or scale.shape != (*tensors[name].shape[:-1], 1):
+            raise InputError(f"{folder / WEIGHTS}: the scales of {name!r} do not fit to it.")
+        tensors[name] = tensors[name].float() * scale
     sae = ARCHITECTURES[config.architecture][1](config)
     expected = sae.state_dict()
     if set(tensors) != set(expected):

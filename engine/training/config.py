@@ -62,7 +62,7 @@ class TrainConfig:
     """``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``."""
 
     dtype: str = "float32"
-    """Storage type of the finished weights, ``float32`` or ``float16``. Training itself is in float32."""
+    """Storage type of the finished weights, ``float32``, ``float16`` or ``int8``. Training itself is in float32."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -76,7 +76,7 @@ class TrainConfig:
             "seed must not be negative": self.seed >= 0,
             "init_tokens must be at least 2": self.init_tokens >= 2,
             "log_every and validate_every must be at least 1": min(self.log_every, self.validate_every) >= 1,
-            "dtype must be float32 or float16": self.dtype in ("float32", "float16"),
+            "dtype must be float32, float16 or int8": self.dtype in ("float32", "float16", "int8"),
         }
         for sentence, holds in checks.items():
             if not holds:
