@@ -1,0 +1,119 @@
+"""The pages over an atlas of texts: tokens instead of pictures, and whatever the texts hold is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import library, search, state
+from app.components.atom_map.routes import _texts
+from app.ui import browser, passage, snippet
+from engine.atlas import Atlas
+from tests.text_atlases import text_atlas
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return text_atlas(tmp_path_factory.mktemp("texts"))
+
+
+@pytest.fixture
+def texts(folder: Path, atlas_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Atlas]:
+    """The atlas of texts, beside one of pictures."""
+    monkeypatch.setenv(library.VARIABLE, f"{folder}:{atlas_folder}")
+    library.forget()
+    yield next(iter(library.atlases().values()))
+    library.forget()
+
+
+def _overview() -> None:
+    from app.pages import overview
+
+    overview.page()
+
+
+def _counts() -> None:
+    from app.pages import activation_counts
+
+    activation_counts.page()
+
+
+def _concepts() -> None:
+    from app.pages import concepts
+
+    concepts.page()
+
+
+def _map() -> None:
+    from app.pages import dictionary_map
+
+    dictionary_map.page()
+
+
+def _shown(page: Callable[[], None], **query: str) -> tuple[AppTest, str]:
+    test = AppTest.from_function(page, default_timeout=60)
+    for name, value in query.items():
+        test.query_params[name] = value
+    test.run()
+    assert not test.exception, test.exception
+    found = [browser.unpack(element.proto.bytes) for element in test.get("bidi_component") if element.proto.bytes]
+    return test, "".join(entry["html"] for entry in found if "html" in entry)
+
+
+@pytest.mark.parametrize("page", [_overview, _counts, _concepts, _map])
+def test_every_page_draws_texts_and_escapes_them(texts: Atlas, page: Callable[[], None]) -> None:
+    _, html = _shown(page, atlas=texts.key)
+    assert "<script" not in html and "<b>bold" not in html
+    if page in (_overview, _counts, _concepts):
+        assert "/atomscope/thumb/" not in html and "/atomscope/heat/" not in html
+
+
+def test_a_concept_is_a_list_of_marked_snippets(texts: Atlas) -> None:
+    atom = int(texts.atoms["firing_count"].to_numpy().argmax())
+    _, html = _shown(_concepts, atlas=texts.key, atom=str(atom))
+    shown = min(len(texts.exemplars(atom, "top")), 16)
+    assert html.count("class='as-at'") >= shown
+    assert "its largest anywhere" in html  # the legend of the marks
+
+
+def test_a_chunk_is_painted_token_by_token(texts: Atlas) -> None:
+    _, html = _shown(_counts, atlas=texts.key, item="0", position="3")
+    assert html.count("data-value='0:") == texts.n_positions
+    assert f"support size {int(texts.support[0, 3])}" in html
+    assert "atoms a token" in html and "patch" not in html.lower().replace("data-on='patch'", "")
+
+
+def test_the_other_atlas_still_shows_pictures(texts: Atlas) -> None:
+    pictures = list(library.atlases().values())[1]
+    _, html = _shown(_concepts, atlas=pictures.key)
+    assert "/atomscope/thumb/" in html and "as-lines" not in html
+
+
+def test_snippets_mark_what_fires_and_nothing_else(texts: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "atlas", lambda: texts)
+    words = texts.snippets
+    html = snippet(texts, 0, 4, {4: 1.0, 5: 0.5}, 1.0)
+    assert html.count("<mark") == 2 and html.count("as-at") == 1
+    assert words.captions[0][slice(*words.span(0, 4))].strip() in html
+    assert "--a:70%" in html  # the largest activation has the full mark
+    assert passage(texts, 0, painted=False).count("--c:") == 0
+
+
+def test_search_looks_at_the_words_around_the_token(texts: Atlas) -> None:
+    word = "river"
+    found = search.find(texts, word)
+    pairs = search.exemplar_pairs(texts)
+    for hit in found:
+        if hit.reason == "captions":
+            rows = pairs[pairs["atom"] == hit.atom]
+            near = [texts.snippets.window(int(i), int(p)) for i, p in zip(rows["item"], rows["position"], strict=True)]
+            assert sum(word in text for text in near) == hit.exemplars >= 2
+
+
+def test_the_card_of_the_map_quotes_the_token(texts: Atlas) -> None:
+    atom = int(texts.atoms["firing_count"].to_numpy().argmax())
+    quotes = _texts(texts, texts.exemplars(atom, "top"))
+    assert quotes and all(set(quote) == {"before", "at", "after"} for quote in quotes)
