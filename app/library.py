@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import AtomscopeError
-from engine.paths import DEMO_ATLAS
+from engine.paths import demo_atlases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,9 +36,9 @@ class Entry:
 
 
 def atlas_paths() -> list[Path]:
-    """The folders to show, in the order given; the demo atlas when none was named."""
+    """The folders to show, in the order given; the demo atlases when none was named."""
     named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    return named or [DEMO_ATLAS]
+    return named or demo_atlases()
 
 
 def entries() -> tuple[Entry, ...]:

@@ -18,14 +18,14 @@ import typer
 
 from engine.cli.console import err
 from engine.errors import AtomscopeError, InputError
-from engine.paths import ASSETS, DEMO_ATLAS
+from engine.paths import ASSETS, demo_atlases
 
 app = typer.Typer(add_completion=False)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@app.command(help="Open the dashboard in the browser. Without --atlas it shows the demo atlas.")
+@app.command(help="Open the dashboard in the browser. Without --atlas it shows the demo atlases.")
 def serve(
     atlas: Annotated[list[Path] | None, typer.Option(help="An atlas folder; repeat for several.")] = None,
     corpus: Annotated[
@@ -47,7 +47,7 @@ def serve(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
 ) -> None:
     """Check the arguments, say where the dashboard is, and serve until it is interrupted."""
-    folders = [path.expanduser().resolve() for path in atlas or [DEMO_ATLAS]]
+    folders = [path.expanduser().resolve() for path in atlas or demo_atlases()]
     if atlas:  # a missing demo is explained on the page, with the command that builds it
         check_atlases(folders)
     corpora = [path.expanduser().resolve() for path in corpus or []]

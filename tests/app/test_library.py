@@ -10,12 +10,12 @@ import pytest
 
 from app import library
 from engine.atlas.synthetic import write_synthetic_atlas
-from engine.paths import DEMO_ATLAS
+from engine.paths import demo_atlases
 
 
 def test_the_demo_is_shown_when_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(library.VARIABLE, raising=False)
-    assert library.atlas_paths() == [DEMO_ATLAS]
+    assert library.atlas_paths() == demo_atlases()
 
 
 def test_a_missing_folder_is_said_and_the_others_are_shown(
