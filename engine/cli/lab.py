@@ -1,4 +1,4 @@
-"""``atomscope lab``: experiments with a known answer."""
+"""``atomscope lab``: SAEs against each other, on real activations and where the answer is known."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.cli import comparing
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.command("compare")(comparing.compare)
 
 
 @app.callback()
 def lab() -> None:
-    """Experiments with a known answer."""
+    """SAEs against each other: on real activations, and where the answer is known."""
 
 
 @app.command("synthetic")
@@ -35,7 +38,7 @@ def synthetic(
     groups: Annotated[int, typer.Option(help="Groups of features that fire together.")] = 32,
     noise: Annotated[float, typer.Option(help="Length of the noise; an active feature has a mean length of 1.")] = 0.05,
     atoms: Annotated[int | None, typer.Option(help="Atoms of each SAE.", show_default="as many as features")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 3000,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 2000,
     batch: Annotated[int, typer.Option(help="Tokens a step.")] = 1024,
     lr: Annotated[float, typer.Option(help="Peak learning rate, the same for all.")] = 2e-3,
     seeds: Annotated[int, typer.Option(min=1, help="Worlds, each with its own dictionary, data and starts.")] = 3,
