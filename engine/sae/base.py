@@ -225,14 +225,19 @@ class SparseAutoencoder(nn.Module):
 
 
 def reconstruction_loss(u: Tensor, u_hat: Tensor, kind: Loss) -> Tensor:
-    """Scalar reconstruction loss of u_hat [N, d] against u [N, d]; the sum of the losses of several, [N, n, d].
+    """Scalar reconstruction loss of u_hat [N, d] against u [N, d].
 
     ``published``: the mean over all elements of 10 (u_hat - u)^2 / ||u||_2, as in the code of arXiv 2604.14925.
     ``nmse``: sum ||u - u_hat||^2 / sum ||u - mean||^2 over the batch, the fraction of variance left unexplained.
     """
-    several = u_hat.ndim == 3
-    error = (u_hat - (u[:, None] if several else u)).square()
+    error = (u_hat - u).square()
     if kind == "published":
-        error = error.sum(1) if several else error
         return 10 * (error.mean(1) / u.norm(dim=1).clamp_min(TINY)).mean()
     return error.sum() / (share() * batch_variance(u)).clamp_min(TINY)
+
+
+def token_weights(u: Tensor, kind: Loss) -> Tensor:
+    """Weights w [N] with which ``reconstruction_loss`` is the sum over tokens of w ||u_hat - u||^2."""
+    if kind == "published":
+        return 10 / (u.numel() * u.norm(dim=1).clamp_min(TINY))
+    return (1 / (share() * batch_variance(u)).clamp_min(TINY)).expand(len(u))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.sae.auxiliary import AuxiliaryConfig
-from engine.sae.base import reconstruction_loss
+from engine.sae.base import token_weights
 from engine.sae.batchtopk import BatchTopKSAE
 from kernels import sparse_decode
 from kernels.codes import SparseCodes
@@ -56,48 +56,45 @@ class MatryoshkaSAE(BatchTopKSAE):
         """The loss of the whole dictionary is the ``reconstruction``; those of the shorter prefixes are ``nested``."""
         codes = self._codes(u)
         self._count(codes)
-        shorter, u_hat = self.nested(codes)
-        further = self._further_losses(u, codes, u_hat)
-        if shorter.shape[1]:
-            further["nested"] = reconstruction_loss(u, shorter, self.config.loss)
-        return codes, u_hat, further
+        nested, u_hat = _Nested.apply(self._parts(codes), self.b_pre, u, token_weights(u, self.config.loss))
+        return codes, u_hat, self._further_losses(u, codes, u_hat) | {"nested": nested}
 
-    def nested(self, codes: SparseCodes) -> tuple[Tensor, Tensor]:
-        """Reconstructions of u by the shorter prefixes [N, n - 1, d], shortest first, and by all atoms [N, d].
+    def _parts(self, codes: SparseCodes) -> Tensor:
+        """What the atoms that each prefix adds contribute, [N, n, d].
 
-        Each entry is gathered once: a token's codes are cut into one row for each part of the dictionary, and prefixes
-        are sums of parts.
+        Each entry is gathered once: a token's codes are cut into one row for each part of the dictionary.
         """
         sizes = self.config.sizes
         edges = torch.tensor(sizes[:-1], dtype=codes.col.dtype, device=codes.col.device)
-        part = torch.bucketize(codes.col, edges, right=True)
-        rows = codes.row * len(sizes) + part
+        rows = codes.row * len(sizes) + torch.bucketize(codes.col, edges, right=True)
         starts = torch.arange(len(codes) * len(sizes) + 1, device=rows.device)
         cut = SparseCodes(torch.searchsorted(rows, starts), codes.col, codes.val, codes.n_atoms)
-        parts = sparse_decode(cut, self.atoms).view(len(codes), len(sizes), -1)
-        shorter, whole = _Prefixes.apply(parts, self.b_pre)
-        return shorter, whole
+        return sparse_decode(cut, self.atoms).view(len(codes), len(sizes), -1)
 
 
-class _Prefixes(torch.autograd.Function):
-    """Running sums over the parts [N, n, d], from a bias [d] on: all but the last, and the last.
-
-    The same as ``cumsum``, which copies three times backward.
+class _Nested(torch.autograd.Function):
+    """From parts [N, n, d], a bias [d], tokens [N, d] and their weights [N]: the summed loss of all prefixes but the whole,
+    and the reconstruction by the whole. One pass over the n reconstructions forward and one backward.
     """
 
     @staticmethod
-    def forward(ctx: Any, parts: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, parts: Tensor, bias: Tensor, u: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         count = parts.shape[1]
-        shorter = parts.new_empty(parts.shape[0], count - 1, parts.shape[2])
-        before: Tensor = bias
+        errors = parts.new_empty(parts.shape[0], count - 1, parts.shape[2])
+        before = bias - u
         for i in range(count - 1):
-            before = torch.add(before, parts[:, i], out=shorter[:, i])
-        return shorter, before + parts[:, -1]
+            before = torch.add(before, parts[:, i], out=errors[:, i])
+        ctx.save_for_backward(errors, weights)
+        squared = torch.linalg.vector_norm(errors, dim=(1, 2)).square() if errors.numel() else weights * 0
+        return (weights * squared).sum(), before + parts[:, -1] + u
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        shorter, whole = grads
-        out = torch.cat([shorter, whole[:, None]], 1)
-        for i in range(shorter.shape[1] - 1, -1, -1):
-            out[:, i] += out[:, i + 1]
-        return out, out[:, 0].sum(0)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        errors, weights = ctx.saved_tensors
+        count = errors.shape[1] + 1
+        out = errors.new_empty(errors.shape[0], count, errors.shape[2])
+        out[:, -1] = grads[1]
+        factor = (2 * grads[0] * weights)[:, None]
+        for i in range(count - 2, -1, -1):
+            torch.addcmul(out[:, i + 1], errors[:, i], factor, out=out[:, i])
+        return out, out[:, 0].sum(0), None, None

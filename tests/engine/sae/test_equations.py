@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from engine.sae import (
     SparseAutoencoder,
     build_sae,
 )
+from engine.sae.base import reconstruction_loss
 from engine.training import TrainConfig
 from engine.training.entrant import Entrant
 from engine.training.trainee import Trainee
@@ -129,6 +131,9 @@ def test_matryoshka_adds_up_the_losses_of_its_prefixes() -> None:
     torch.testing.assert_close(output.x_hat, parts[-1])
     torch.testing.assert_close(output.losses["reconstruction"], nmse(x, parts[-1]))
     torch.testing.assert_close(output.losses["nested"], nmse(x, parts[0]) + nmse(x, parts[1]))
+    published = made(replace(config, loss="published")).double().train()(x).losses["nested"]
+    torch.testing.assert_close(published, sum(reconstruction_loss(x, part, "published") for part in parts[:2]))
+    assert made(replace(config, prefixes=1))(x.float()).losses["nested"] == 0
 
 
 def test_relu_weighs_activations_with_the_length_of_their_directions() -> None:
