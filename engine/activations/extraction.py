@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from engine.activations.batch_size import fit_batch_size
+from engine.activations.joining import drop_parts, extract_part, has_parts, join_parts
 from engine.activations.layout import DTYPES, JOURNAL, MANIFEST, read_manifest
 from engine.activations.pipeline import process
 from engine.activations.store import ActivationStore
 from engine.activations.writer import StoreWriter, begun_batch_size, check_same_job
 from engine.backbones import Backbone, LanguageBackbone
 from engine.corpus import Corpus
+from engine.distributed import ALONE, Group
 from engine.errors import AtomscopeError, InputError
 from engine.files import explain_os_errors
 from engine.progress import Progress, Silent
@@ -29,6 +32,7 @@ def extract(
     batch_size: int | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
+    group: Group = ALONE,
 ) -> ActivationStore:
     """Store one layer's activations of every picture of ``corpus``, or of all its texts.
 
@@ -54,6 +58,8 @@ def extract(
         Take this many pictures or chunks, spread evenly over the corpus.
     progress : Progress, optional
         Told about every batch and every skipped picture.
+    group : Group
+        Where it has several processes, each extracts a part and the first one joins them: ``engine.activations.joining``.
 
     Raises
     ------
@@ -62,14 +68,16 @@ def extract(
     AtomscopeError
         If the disk is full, the folder cannot be written, or an activation is not finite in ``dtype``.
     """
-    path, progress = Path(out), progress or Silent()
+    path, progress = Path(out), group.progress(progress or Silent())
     if dtype not in DTYPES:
         raise InputError(f"Unknown dtype {dtype!r}; choose one of: {', '.join(DTYPES)}.")
     if batch_size is not None and batch_size < 1:
         raise InputError("--batch-size must be at least 1.")
     corpus = backbone.prepare(corpus)
     wanted = _choose(corpus, limit, backbone.noun)
-    _check_folder(path)
+    if group.first:
+        _check_folder(path)
+    group.wait()
     job: dict[str, Any] = {
         "dtype": dtype,
         "positions": backbone.spec.n_positions,
@@ -84,14 +92,15 @@ def extract(
         check_same_job(path, {**done["extraction"], **done}, job)
         return ActivationStore.open(path)
     # A continued run keeps the batches it began with: in other company a picture's numbers differ in the last bit.
-    job["batch_size"] = batch_size or begun_batch_size(path) or fit_batch_size(backbone)
+    begun = next((begun_batch_size(part) for part in has_parts(path)), None) or begun_batch_size(path)
+    job["batch_size"] = batch_size or group.gathered_objects(begun or fit_batch_size(backbone))[0]
+    batches = [wanted[start : start + job["batch_size"]] for start in range(0, len(wanted), job["batch_size"])]
 
-    with StoreWriter(path, job) as writer:
-        batches = [wanted[start : start + job["batch_size"]] for start in range(0, len(wanted), job["batch_size"])]
-        left = batches[writer.batches_done :]
-        _check_room(path, sum(map(len, left)), job)
-        progress.start("Extracting activations", len(wanted), backbone.noun)
-        progress.advance(len(wanted) - sum(map(len, left)))
+    def fill(left: Sequence[list[int]], writer: StoreWriter) -> None:
+        _check_room(writer.path, sum(map(len, left)), job)
+        done = sum(map(len, batches[: writer.batches_done]))
+        progress.start("Extracting activations", done + sum(map(len, left)), backbone.noun)
+        progress.advance(done)
         for batch in process(backbone, corpus, left):
             for _, reason in batch.skipped:
                 progress.warn(f"{reason} Skipped.")
@@ -100,6 +109,17 @@ def extract(
             _check_finite(activations, batch.indices, dtype, corpus)
             writer.append(batch.indices, activations, batch.embeddings, batch.skipped)
             progress.advance(len(batch.indices) + len(batch.skipped))
+
+    if group.size > 1:
+        extract_part(path, job, batches, group, fill)
+    if not group.first:
+        group.wait()
+        return ActivationStore.open(path)
+    with StoreWriter(path, job) as writer:
+        if group.size > 1:
+            join_parts(writer, group)
+        else:
+            fill(batches[writer.batches_done :], writer)
         if not writer.stored:
             raise InputError(
                 f"None of the {len(wanted)} {backbone.noun} of {corpus.name} can be read: {writer.skipped[0][1]}"
@@ -110,6 +130,8 @@ def extract(
             )
         tokens = backbone.stored_tokens(corpus, writer.stored) if isinstance(backbone, LanguageBackbone) else None
         writer.finish(corpus, tokens)
+    drop_parts(path)
+    group.wait()
     progress.finish(f"{len(writer.skipped)} skipped" if writer.skipped else "")
     return ActivationStore.open(path)
 
@@ -132,7 +154,7 @@ def _check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; -o wants a folder.")
     with explain_os_errors(path):
-        known = (path / MANIFEST).is_file() or (path / JOURNAL).is_file()
+        known = (path / MANIFEST).is_file() or (path / JOURNAL).is_file() or bool(has_parts(path))
         if path.is_dir() and any(path.iterdir()) and not known:
             raise InputError(f"{path} holds other files. Choose a new or an empty folder with -o.")
 

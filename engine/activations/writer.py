@@ -111,6 +111,32 @@ class StoreWriter:
             if self.batches_done % self._batches_per_shard == 0:
                 self._close_shard()
 
+    @property
+    def batches_per_shard(self) -> int:
+        """Batches after which a shard is closed."""
+        return self._batches_per_shard
+
+    def close_part(self) -> None:
+        """Close the last shard of a part: it is complete, and ready for ``adopt``."""
+        if self._shard_items:
+            self._close_shard()
+
+    def adopt(self, part: Path) -> None:
+        """Take over the shards, embeddings and journal of ``part``, an unfinished store of the batches that come next."""
+        with explain_os_errors(self.path):
+            lines = [json.loads(line) for line in (part / JOURNAL).read_bytes().splitlines()]
+            check_same_job(part, lines[0]["job"], self._job)
+            _write(self._embeddings, np.fromfile(part / _EMBEDDINGS_SO_FAR, np.uint8))
+            for record in lines[1:]:
+                if "shard" in record:
+                    shard = record["shard"] | {"file": shard_name(len(self._shards))}
+                    os.replace(part / record["shard"]["file"], self.path / shard["file"])
+                    self._note({"shard": shard})
+                    self._start_shard(shard)
+                else:
+                    self._note(record | {"batch": self.batches_done})
+                    self._count(record["items"], [(index, why) for index, why in record["skipped"]])
+
     def finish(self, corpus: Corpus, tokens: tuple[np.ndarray, np.ndarray] | None = None) -> dict[str, Any]:
         """Write the tables and the manifest: from here on the folder is a store. Returns the manifest.
 

@@ -71,7 +71,7 @@ def extract(
     """Run a model over a corpus and store the activations of one layer.
 
     Images that cannot be read are reported and skipped. Run the same command again after a stop and it goes on where it
-    was; the result is the same.
+    was; the result is the same. On several GPUs: torchrun --nproc-per-node N --no-python atomscope extract ...
 
     Examples: atomscope extract --images photos/ -o cache/stores/photos,
     atomscope extract --texts stories.jsonl --layer 15 -o cache/stores/stories
@@ -85,33 +85,38 @@ def extract(
         raise InputError("--context goes with --texts: pictures have as many positions as the model has patches.")
 
     from engine.corpus import open_corpus
+    from engine.distributed import joined
 
-    progress = TerminalProgress()
-    pictures = open_corpus(given[0], captions)
-    for warning in pictures.warnings:
-        progress.warn(warning)
+    with joined() as group:
+        progress = group.progress(TerminalProgress())
+        pictures = open_corpus(given[0], captions)
+        for warning in pictures.warnings:
+            progress.warn(warning)
 
-    from engine.activations import extract as run
-    from engine.backbones import load_backbone
+        from engine.activations import extract as run
+        from engine.backbones import load_backbone
 
-    backbone: Backbone | LanguageBackbone
-    if texts is not None:
-        name = model or "smollm2-135m"
-        backbone = load_backbone(name, layer, site, tokens, device, progress, modality="text", context=context)
-    else:
-        backbone = load_backbone(model or "clip-vit-b16", layer, site, tokens, device, progress)
-    spec = backbone.spec
-    err.print(
-        f"{spec.name}: block {spec.layer_index} of 0-{spec.n_layers - 1}, {spec.site}, {spec.n_positions} positions of width "
-        f"{spec.d_model}, on {backbone.device}",
-        soft_wrap=True,
-    )
-    if spec.note:
-        err.print(f"note: {spec.note}", markup=False, soft_wrap=True)
-    began = time.monotonic()
-    store = run(backbone, pictures, out, dtype, batch_size, limit, progress)
-    _summary(store, out, backbone.noun, time.monotonic() - began)
-    next_step(f"atomscope train --acts {out} --sae sparsemax -o {_run_folder(out)}")
+        backbone: Backbone | LanguageBackbone
+        where = group.device(device)
+        if texts is not None:
+            name = model or "smollm2-135m"
+            backbone = load_backbone(name, layer, site, tokens, where, progress, modality="text", context=context)
+        else:
+            backbone = load_backbone(model or "clip-vit-b16", layer, site, tokens, where, progress)
+        spec = backbone.spec
+        if group.first:
+            err.print(
+                f"{spec.name}: block {spec.layer_index} of 0-{spec.n_layers - 1}, {spec.site}, {spec.n_positions} positions of "
+                f"width {spec.d_model}, on {backbone.device}" + (f", {group.size} processes" if group.size > 1 else ""),
+                soft_wrap=True,
+            )
+            if spec.note:
+                err.print(f"note: {spec.note}", markup=False, soft_wrap=True)
+        began = time.monotonic()
+        store = run(backbone, pictures, out, dtype, batch_size, limit, progress, group)
+        if group.first:
+            _summary(store, out, backbone.noun, time.monotonic() - began)
+            next_step(f"atomscope train --acts {out} --sae sparsemax -o {_run_folder(out)}")
 
 
 def _summary(store: ActivationStore, out: Path, noun: str, seconds: float) -> None:

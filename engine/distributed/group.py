@@ -57,7 +57,9 @@ class Group:
 
     def tokens(self, x: Tensor) -> Tensor:
         """This process's share of the tokens ``x`` [N, d]; all of them where there are fewer than processes."""
-        return x if len(x) < self.size else x[self.rank * len(x) // self.size : (self.rank + 1) * len(x) // self.size]
+        if self.size == 1 or len(x) < self.size:
+            return x
+        return x[self.rank * len(x) // self.size : (self.rank + 1) * len(x) // self.size]
 
     def device(self, name: str) -> str:
         """``name``, with a GPU of its own for every process where it leaves the choice."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from engine.distributed.group import Group
 from engine.errors import InputError
 from engine.sae.base import SAEConfig
 
-Split = Literal["tokens", "dictionary"]
-
 # Their codes compete over the whole batch, of which a process has a part only.
 _WHOLE_BATCH = ("batchtopk", "matryoshka")
 
 
-def check_shareable(configs: Sequence[SAEConfig], group: Group, split: Split) -> None:
+def check_shareable(configs: Sequence[SAEConfig], group: Group, split: str) -> None:
     """Raise an ``InputError`` for an architecture that several processes cannot train together."""
     if split not in ("tokens", "dictionary"):
         raise InputError(f"Processes share the tokens or the dictionary, not {split!r}.")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.distributed import ALONE, Group
-from engine.distributed.training import Split, check_shareable
+from engine.distributed.training import check_shareable
 from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.metrics.reconstruction import ReconstructionSums
@@ -52,7 +52,7 @@ def train(
     progress: Progress | None = None,
     tensorboard: bool = False,
     group: Group = ALONE,
-    split: Split = "tokens",
+    split: str = "tokens",
 ) -> list[Path]:
     """Train one SAE for each of ``saes`` on the store's ``train`` split (on everything when there are no splits).
 
