@@ -17,8 +17,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def exemplars_csv(atlas: Atlas, atom: int) -> bytes:
-    """The exemplars of an atom with their items: CSV, UTF-8."""
+    """The exemplars of an atom with their items, and of texts the word and the words around it: CSV, UTF-8."""
     rows = atlas.exemplars(atom).drop(columns=["heat_positions", "heat_values"])
+    if atlas.is_text:
+        places = [(int(row.item), int(row.position)) for row in rows.itertuples()]
+        rows["word"] = [atlas.snippets.word(*place) for place in places]
+        rows["around"] = [atlas.snippets.window(*place) for place in places]
     items = atlas.items.loc[rows["item"], ["id", "label", "caption", "split", "source", "license", "credit"]]
     table = rows.reset_index(drop=True).join(items.reset_index(drop=True))
     table.insert(0, "atom", atom)

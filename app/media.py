@@ -6,6 +6,7 @@ Overlays are one pixel a patch: the browser scales them smoothly over the pictur
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -197,9 +198,11 @@ def exemplar_sheet(atlas: Atlas, atom: int, columns: int = 6, cell: int = 224) -
             sheet.paste(picture, (left, top))
         except InputError:  # a text, or a picture the atlas does not hold
             draw.rectangle((left, top, left + cell, top + cell), outline="#D0D3D8")
-            draw.text(
-                (left + 8, top + 8), _cut(atlas.items["caption"].iloc[row.item], 30), fill="#1C1E22", font=_font(13)
-            )
+            words = str(atlas.items["caption"].iloc[row.item])
+            if atlas.is_text:
+                words = atlas.snippets.window(int(row.item), int(row.position))
+            for line, part in enumerate(textwrap.wrap(words, 30)[:11]):
+                draw.text((left + 8, top + 8 + 18 * line), part, fill="#1C1E22", font=_font(13))
         kind = "top" if row.kind == "top" else f"quantile {row.quantile:.0%}"
         draw.text((left, top + cell + 6), f"{row.value:.3g}   {kind}   item {row.item}", fill="#666B73", font=_font(13))
     return _png(sheet)
@@ -207,10 +210,6 @@ def exemplar_sheet(atlas: Atlas, atom: int, columns: int = 6, cell: int = 224) -
 
 def _alpha(over: Image.Image, cell: int) -> Image.Image:
     return over.getchannel("A").resize((cell, cell), Image.Resampling.BICUBIC)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
