@@ -16,6 +16,7 @@ from engine.progress import Progress
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
     from engine.atlas import Atlas
+    from engine.backbones.language import PackedTexts
     from engine.corpus import Corpus
 
 # Folders below the cache in which a store may lie: cache/acts, cache/stores/demo, ...
@@ -87,6 +88,24 @@ def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Path:
     if (folder / MANIFEST).is_file():  # written last, so the store is whole
         return folder
     described, spec = atlas.meta["corpus"], atlas.meta["backbone"]
+    if atlas.is_text:
+        extract(
+            load_backbone(
+                spec["name"],
+                spec["layer"],
+                spec["site"],
+                spec["tokens"],
+                device,
+                progress,
+                modality="text",
+                context=spec["preprocessing"]["context"],
+            ),
+            chunks_of(atlas, split),
+            folder,
+            atlas.meta["activations"]["dtype"],
+            progress=progress,
+        )
+        return folder
     if not described.get("path"):
         raise InputError(
             f"The activations of {atlas.path} are not in the cache and its corpus does not ship with it: "
@@ -100,6 +119,24 @@ def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Path:
         progress.warn(f"the weights of {spec['name']} are not those the atlas was built with; the figures may differ")
     extract(backbone, only_split(corpus, split), folder, atlas.meta["activations"]["dtype"], progress=progress)
     return folder
+
+
+def chunks_of(atlas: Atlas, split: str) -> PackedTexts:
+    """The chunks of one split as the atlas of texts itself holds them: its corpus need not be there."""
+    import hashlib
+
+    from engine.backbones.language import PackedTexts
+    from engine.corpus import Corpus
+    from engine.corpus.items import TEXT_COLUMNS, items_frame
+    from engine.corpus.texts import Rows
+
+    assert atlas.tokens is not None
+    rows = np.flatnonzero((atlas.items["split"] == split).to_numpy())
+    items = items_frame({name: atlas.items[name].iloc[rows].tolist() for name in TEXT_COLUMNS}, kind="text")
+    digest = hashlib.sha256(f"{atlas.meta['corpus']['hash']} {split}".encode()).hexdigest()
+    texts = Corpus(f"{atlas.title}, {split} split", atlas.path, items, Rows(items["caption"].tolist()), lambda: digest)
+    ids, starts = (table[rows][:, atlas.prefix :] for table in atlas.tokens)
+    return PackedTexts(texts, items, ids, starts, 0, ())
 
 
 def only_split(corpus: Corpus, split: str) -> Corpus:

@@ -30,7 +30,7 @@ def texts(tmp_path: Path) -> Path:
 
 
 def test_texts_to_a_measured_atlas(
-    model: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, folder, atlas = (tmp_path / name for name in ("store", "run", "atlas"))
     extract = ["extract", "--texts", str(texts), "--model", str(model), "--layer", "1", "--context", "16"]
@@ -50,6 +50,12 @@ def test_texts_to_a_measured_atlas(
     losses = {name: figures["fidelity"][name]["cross_entropy"] for name in ("original", "spliced", "zero", "mean")}
     assert all(loss > 0 for loss in losses.values())
     assert figures["tokens"] == len(opened.rows("test")) * 16
+    # Without the store the atlas's own tokens are run through the model again.
+    monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
+    assert run([word for word in measure if word not in ("--acts", str(store), "--write")]) == 0
+    (again,) = json.loads(capsys.readouterr().out)["saes"].values()
+    assert again["fvu"] == pytest.approx(figures["fvu"], rel=1e-3)
+    assert again["fidelity"]["spliced"]["cross_entropy"] == pytest.approx(losses["spliced"], rel=1e-3)
     assert Atlas.open(atlas).meta["measured"]["test"]["fidelity"] == figures["fidelity"]
 
 

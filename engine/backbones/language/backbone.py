@@ -65,7 +65,9 @@ class LanguageBackbone:
         listened.register_forward_hook(self._hear)
 
     def prepare(self, corpus: Corpus) -> PackedTexts:
-        """The corpus as chunks of this model's tokens, see :mod:`engine.backbones.language.packing`."""
+        """The corpus as chunks of this model's tokens, see :mod:`engine.backbones.language.packing`; chunks stay as they are."""
+        if isinstance(corpus, PackedTexts):
+            return corpus
         return pack(corpus, self.tokenizer, self.spec.context, self._separator)
 
     def read(self, corpus: Corpus, item: int) -> Tensor:
