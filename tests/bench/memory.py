@@ -9,8 +9,8 @@ The claim: **the memory of a training does not grow with the store.** It is that
     5 copies of the parameters (weights, gradients, Adam's two moments, one temporary),
     256 MB of tokens for mixing, twice the sample that the start is measured on, and 400 MB for batches and scores;
 
-and that of the pass is the program, one copy of the parameters, the accumulators (a few kB an atom) and 800 MB for a batch of
-8,192 tokens. The script measures both and fails where one is exceeded.
+and that of the pass is the program, two copies of the parameters (the file is read, then they are loaded), two of the
+accumulators (a few kB an atom; a checkpoint copies them) and 800 MB for batches of 8,192 tokens. The script measures both and fails where one is exceeded.
 
 What is measured is anonymous memory (RssAnon), sampled every 20 ms. The store is read through a memory map: its pages count
 into the resident size too, as long as nobody else wants them, but the system takes them back at any time; ``mapped`` reports
@@ -105,7 +105,7 @@ def make_store(path: Path, gb: float) -> int:
     table = items_frame(
         {
             "id": [f"item-{i}" for i in range(items)],
-            "split": "train",
+            "split": ["train"] * items,
             "label": [f"label {i % 40}" for i in range(items)],
         }
     )

@@ -15,7 +15,8 @@ compile and allocate, are not timed. No method has dead atoms after so few steps
     ours topk         engine.training's step, k winners in CSR
     ours sparsemax    the same with the settings that ``atomscope train`` has by default; its L0 is what it finds
     sae-lens topk     SAETrainer.step with TopKTrainingSAE as it comes: dense codes [N, M]
-    sae-lens sparse   the same with use_sparse_activations, which it recommends where k is small
+    sae-lens sparse   the same with use_sparse_activations, which it recommends where k is small, and without
+                      rescale_acts_by_decoder_norm, whose backward torch 2.13 does not have for sparse tensors on a CPU
 
 ``ratio`` is a method's rate over that of the quicker of SAELens's two. ``peak`` is the largest size of the process.
 """
@@ -173,7 +174,13 @@ def _theirs(job: dict[str, Any], store: Any) -> tuple[Callable[[Any], int], str]
     from sae_lens.config import SAETrainerConfig
 
     sparse = job["method"] == "sae-lens sparse"
-    config = TopKTrainingSAEConfig(d_in=store.d_model, d_sae=job["atoms"], k=job["k"], use_sparse_activations=sparse)
+    config = TopKTrainingSAEConfig(
+        d_in=store.d_model,
+        d_sae=job["atoms"],
+        k=job["k"],
+        use_sparse_activations=sparse,
+        rescale_acts_by_decoder_norm=not sparse,
+    )
     total = (job["steps"] + job["warmup"] + 1) * job["batch"]
     options = SAETrainerConfig(total_training_samples=total, train_batch_size_samples=job["batch"], lr=LR, lr_end=LR)
     trainer = SAETrainer(options, TopKTrainingSAE(config), iter(()))
