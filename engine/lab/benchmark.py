@@ -40,7 +40,7 @@ class BenchmarkConfig:
     n_atoms: int = 256
     """M, the size of the dictionaries."""
 
-    steps: int = 3000
+    steps: int = 2000
     """Training steps."""
 
     batch_tokens: int = 1024
@@ -144,7 +144,9 @@ def train(
 ) -> list[SparseAutoencoder]:
     """Train SAEs side by side on the same fresh batches of ``world``."""
     training = TrainConfig(lr=options.lr, seed=seed, batch_tokens=options.batch_tokens)
-    trainees = [Trainee.make(config.architecture, Entrant(config=config), training, torch.device("cpu")) for config in configs]
+    trainees = [
+        Trainee.make(config.architecture, Entrant(config=config), training, torch.device("cpu")) for config in configs
+    ]
     generator = torch.Generator().manual_seed(seed + _NEVER_MATCHED)
     sample = world.sample(16 * options.batch_tokens, generator)[0]
     for trainee in trainees:

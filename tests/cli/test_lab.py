@@ -16,7 +16,7 @@ def test_table_and_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     out = tmp_path / "synthetic.json"
     assert run(["lab", "synthetic", "--sae", "topk", "--sae", "batchtopk", *SMALL, "-o", str(out)]) == 0
     said = capsys.readouterr()
-    for words in ("the truth", "topk", "batchtopk", "mean cosine", "recovered", "F1", "FVU", "L0"):
+    for words in ("the truth", "topk", "batchtopk", "cosine", "recovered", "F1", "FVU", "L0"):
         assert words in said.out
     assert "next:  atomscope train" in said.err
     assert run(["lab", "synthetic", "--sae", "topk", "--sae", "batchtopk", *SMALL, "--json"]) == 0

@@ -11,7 +11,7 @@ from engine.lab.benchmark import BenchmarkConfig, WorldConfig, needs_search, run
 from engine.sae import ARCHITECTURES
 
 WORLD = WorldConfig(d_model=16, features=24, l0=2.0, groups=6)
-SMALL = BenchmarkConfig(n_atoms=24, steps=150, batch_tokens=256, lr=1e-2)
+SMALL = BenchmarkConfig(n_atoms=24, steps=100, batch_tokens=256, lr=1e-2)
 
 
 def test_topk_finds_features_and_the_document_says_how() -> None:
@@ -27,11 +27,15 @@ def test_topk_finds_features_and_the_document_says_how() -> None:
         values = [seed[key] for seed in matched["seeds"]]
         assert mean == pytest.approx(sum(values) / 2)
         assert matched["low"][key] == min(values) and matched["high"][key] == max(values)
-    assert run(["topk", "topk:k=8"], WORLD, SMALL, (0, 1)) == document
+
+
+def test_the_same_settings_give_the_same_document() -> None:
+    options = BenchmarkConfig(n_atoms=24, steps=5, batch_tokens=64)
+    assert run(["topk", "batchtopk"], WORLD, options, (3,)) == run(["topk", "batchtopk"], WORLD, options, (3,))
 
 
 def test_the_scale_search_comes_near_the_wanted_l0() -> None:
-    options = BenchmarkConfig(n_atoms=24, steps=40, batch_tokens=256, lr=1e-2)
+    options = BenchmarkConfig(n_atoms=24, steps=20, batch_tokens=256, lr=1e-2)
     document = run(["sparsemax"], WORLD, options, (0,))
     assert document["saes"]["sparsemax"]["mean"]["l0"] == pytest.approx(2, rel=0.3)
     assert document["saes"]["sparsemax"]["config"]["scale"] not in (None, 1.0)
