@@ -98,6 +98,9 @@ class SparseAutoencoder(nn.Module):
         Training tokens seen since each atom last fired; not part of the saved SAE.
     """
 
+    rates: ClassVar[dict[str, float]] = {}
+    """Parameters that learn at a multiple of the learning rate, by name."""
+
     atoms: nn.Parameter
     input_mean: Tensor
     input_scale: Tensor

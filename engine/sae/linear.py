@@ -20,7 +20,7 @@ from kernels import linear, sparse_decode
 from kernels.codes import SparseCodes
 
 _SAMPLE = 4096
-START_L0 = 64
+START_L0 = 32
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ Warm-up: Anthropic's update of April 2024 ("Circuits Updates", transformer-circu
 zero over the first steps, which leaves fewer dead atoms.
 
 Target: ours. Comparisons are fair at matched sparsity only, and a coefficient says little about the L0 it ends at. So with
-``target_l0`` the logarithm of the coefficient follows the error e = log(L0 of the batch / target), clipped to [-1, 1]:
+``target_l0`` the logarithm of the coefficient follows the error e = log(L0 of the batch / target), clipped to [-2, 2]:
 
     log coefficient = I + P e,    I grows by 0.02 e a step,    P = 0.5
 
@@ -92,6 +92,6 @@ class Penalty(nn.Module):
         if not self.target or not len(codes):
             return ramp * self.log_coefficient.exp()
         l0 = max(float(total(codes.l0.sum())) / batch_tokens(len(codes)), 1e-3)
-        error = min(max(math.log(l0 / self.target), -1.0), 1.0) * (self.steps > self.warmup)
+        error = min(max(math.log(l0 / self.target), -2.0), 2.0) * (self.steps > self.warmup)
         self.log_coefficient += _INTEGRAL * error
         return ramp * (self.log_coefficient + _PROPORTIONAL * error).exp()

@@ -33,6 +33,8 @@ class Trainee:
         Rows of ``training.parquet``.
     seconds : float
         Time spent in its steps. On a GPU, whose work is only queued by a step, this is not the time it takes.
+    bf16 : bool
+        Whether matrix products take factors of 16 bits.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Trainee:
     seed: int = 0
     lr_factor: float = 1.0
     seconds: float = 0.0
+    bf16: bool = False
     log: list[dict[str, float]] = field(default_factory=list)
     _sums: Tensor | None = None
 
@@ -49,17 +52,30 @@ class Trainee:
         """A fresh SAE on ``device`` with its own Adam."""
         seed = options.seed if entrant.seed is None else entrant.seed
         sae = build_sae(entrant.config, seed).to(device).train()
-        optimiser = torch.optim.Adam(sae.parameters(), lr=options.lr, betas=options.betas, fused=True)
-        return cls(name, sae, optimiser, seed, 1.0 if entrant.lr is None else entrant.lr / options.lr)
+        groups = [
+            {"params": [parameter], "factor": sae.rates.get(name, 1.0)} for name, parameter in sae.named_parameters()
+        ]
+        optimiser = torch.optim.Adam(groups, lr=options.lr, betas=options.betas, fused=True)
+        return cls(
+            name,
+            sae,
+            optimiser,
+            seed,
+            1.0 if entrant.lr is None else entrant.lr / options.lr,
+            bf16=options.precision == "bf16",
+        )
 
     def step(self, x: Tensor, lr: float, grad_clip: float, group: Group = ALONE) -> None:
         """One step of gradient descent on the tokens ``x`` [N, d], of which this process of ``group`` computes its share."""
         began = time.perf_counter()
         for settings in self.optimiser.param_groups:
-            settings["lr"] = lr
+            settings["lr"] = lr * settings.get("factor", 1.0)
         own = group.tokens(x)
         try:
-            with shared_batch(group, len(own), len(x)) as share:
+            with (
+                shared_batch(group, len(own), len(x)) as share,
+                torch.autocast(x.device.type, torch.bfloat16, self.bf16),
+            ):
                 output = self.sae(own)
         except ValueError as error:  # the kernels refuse scores that are not finite
             raise self._diverged(str(error)) from error
