@@ -37,8 +37,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def score_factors(q: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
-    """Both factors in the one dtype :func:`score_product` multiplies in: 16 bits stay 16 bits on a GPU only."""
+    """Both factors in the one dtype :func:`score_product` multiplies in: 16 bits on a GPU only, also where autocast says so."""
     dtype = torch.promote_types(q.dtype, atoms.dtype)
+    if q.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
+        dtype = torch.get_autocast_dtype("cuda")
     if q.device.type != "cuda" and dtype in (torch.float16, torch.bfloat16):
         dtype = torch.float32
     return q.to(dtype), atoms.to(dtype)

@@ -45,6 +45,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of the start and of the token order.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Storage of the weights: float32, float16 or int8.")] = "float32",
+    precision: Annotated[str, typer.Option(help="Matrix products in float32, or in bf16 on a GPU.")] = "float32",
     checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
     split: Annotated[
         str, typer.Option(help="Under torchrun: processes share the tokens of a batch, or the atoms of the dictionary.")
@@ -94,6 +95,7 @@ def train(
         seed=seed,
         device=device,
         dtype=dtype,
+        precision=precision,
         checkpoint_minutes=checkpoint_minutes,
     )
     with joined() as group:

@@ -9,11 +9,12 @@ torchrun says by environment variables who is who; torch.distributed carries the
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,6 +26,10 @@ from engine.progress import Progress, Silent
 T = TypeVar("T")
 
 _WAIT = timedelta(minutes=30)
+_GONE = (
+    "Another process of this run has ended, so this one stops too. What was written so far is kept: run the same command "
+    "again to go on."
+)
 
 
 @dataclass(frozen=True)
@@ -148,9 +153,11 @@ def joined() -> Iterator[Group]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     with _one_sentence():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_WAIT)
+    before = signal.signal(signal.SIGTERM, _ended)
     try:
         yield group
     finally:
+        signal.signal(signal.SIGTERM, before)
         dist.destroy_process_group()
 
 
@@ -160,10 +167,12 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise AtomscopeError(
-            "Another process of this run has ended, so this one stops too. What was written so far is kept: run the same "
-            f"command again to go on. ({str(error).splitlines()[0][:120]})"
-        ) from error
+        raise AtomscopeError(f"{_GONE} ({str(error).splitlines()[0][:120]})") from error
+
+
+def _ended(number: int, frame: object) -> NoReturn:
+    """torchrun ends the other processes with SIGTERM when one is gone."""
+    raise AtomscopeError(_GONE)
 
 
 def _place() -> torch.device:

@@ -64,6 +64,10 @@ class TrainConfig:
     dtype: str = "float32"
     """Storage type of the finished weights, ``float32``, ``float16`` or ``int8``. Training itself is in float32."""
 
+    precision: str = "float32"
+    """``float32``, or ``bf16``: on a GPU, matrix products take factors of 16 bits and sum in 32. Weights, Adam's moments,
+    thresholds and losses stay float32."""
+
     def __post_init__(self) -> None:
         checks = {
             "epochs must be positive": self.epochs > 0,
@@ -73,6 +77,7 @@ class TrainConfig:
             "warmup_steps must not be negative": self.warmup_steps >= 0,
             "decay_share must lie in [0, 1]": 0 <= self.decay_share <= 1,
             "grad_clip must not be negative": self.grad_clip >= 0,
+            "precision must be float32 or bf16": self.precision in ("float32", "bf16"),
             "seed must not be negative": self.seed >= 0,
             "init_tokens must be at least 2": self.init_tokens >= 2,
             "log_every and validate_every must be at least 1": min(self.log_every, self.validate_every) >= 1,

@@ -98,6 +98,8 @@ def train(
         return folders
 
     device = pick_device(group.device(options.device))
+    if options.precision == "bf16" and device.type != "cuda":
+        raise InputError("--precision bf16 is for GPUs: on a CPU it saves no time, so leave it out.")
     rows = store.rows("train")
     rows = rows if len(rows) else store.rows()
     available = len(rows) * store.n_positions
@@ -246,6 +248,8 @@ def _fingerprint(
 ) -> dict[str, Any]:
     """Everything that decides the result: two runs with the same one give the same SAEs."""
     training = {key: value for key, value in options.to_dict().items() if key not in _CADENCE}
+    if options.precision == "float32":  # runs older than this setting were trained so
+        del training["precision"]
     saes = {name: entrant.to_dict() for name, entrant in zip(names, entrants, strict=True)}
     return {"training": training, "activations": store.hash, "saes": list(saes)} | saes
 

@@ -33,13 +33,16 @@ class SplitTrainee(Trainee):
         sae = undivided(entrant.config, torch.Generator().manual_seed(seed), group).to(device).train()
         optimiser = torch.optim.Adam(sae.parameters(), lr=options.lr, betas=options.betas, fused=True)
         factor = 1.0 if entrant.lr is None else entrant.lr / options.lr
-        return cls(name, sae, optimiser, seed, factor, group=group, betas=options.betas)
+        return cls(
+            name, sae, optimiser, seed, factor, bf16=options.precision == "bf16", group=group, betas=options.betas
+        )
 
     def settle(self) -> None:
         kept = {name: self.optimiser.state.get(parameter, {}) for name, parameter in self.sae.named_parameters()}
         divide(self._split)
         parameters = dict(self.sae.named_parameters())
-        self.optimiser = torch.optim.Adam(list(parameters.values()), lr=1.0, betas=self.betas, fused=True)
+        groups = [{"params": [each], "factor": self.sae.rates.get(name, 1.0)} for name, each in parameters.items()]
+        self.optimiser = torch.optim.Adam(groups, lr=1.0, betas=self.betas, fused=True)
         for name, state in kept.items():
             if state:
                 moments = {

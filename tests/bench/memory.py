@@ -10,7 +10,8 @@ The claim: **the memory of a training does not grow with the store.** It is that
     256 MB of tokens for mixing, twice the sample that the start is measured on, and 400 MB for batches and scores;
 
 and that of the pass is the program, two copies of the parameters (the file is read, then they are loaded), two of the
-accumulators (a few kB an atom; a checkpoint copies them) and 800 MB for batches of 8,192 tokens. The script measures both and fails where one is exceeded.
+accumulators (a few kB an atom; a checkpoint copies them) and 800 MB for batches of 8,192 tokens. The script measures both and
+fails where one is exceeded.
 
 What is measured is anonymous memory (RssAnon), sampled every 20 ms. The store is read through a memory map: its pages count
 into the resident size too, as long as nobody else wants them, but the system takes them back at any time; ``mapped`` reports

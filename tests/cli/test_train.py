@@ -53,6 +53,9 @@ def test_two_saes_and_their_settings(make_store, tmp_path: Path) -> None:
         (["--lr", "-1"], "lr must be positive"),
         (["--values", "dense"], "values must be one of score, probability"),
         (["--device", "cuda:99"], "--device cpu"),
+        (["--precision", "bf16"], "--precision bf16 is for GPUs"),
+        (["--precision", "int4"], "precision must be float32 or bf16"),
+        (["--split", "atoms"], "share the tokens or the dictionary, not 'atoms'"),
         (["--dtype", "int8"], "dtype must be float32 or float16"),
     ],
 )
