@@ -172,6 +172,19 @@ def test_relu_resamples_its_dead_atoms_and_adam_forgets_them() -> None:
     assert sae(x).codes.dense()[:, :5].any()
 
 
+def test_jumprelu_thresholds_learn_at_their_own_rate() -> None:
+    """Adam's first step moves every number that has a gradient by its learning rate."""
+    config = JumpReLUConfig(**SIZE, bandwidth=0.5, penalty_warmup=0)
+    trainee = Trainee.make("jumprelu", Entrant(config=config), TrainConfig(), torch.device("cpu"))
+    with torch.no_grad():
+        trainee.sae.log_threshold.fill_(math.log(0.3))
+    before = {name: parameter.detach().clone() for name, parameter in trainee.sae.named_parameters()}
+    trainee.step(tokens(200), 1e-4, 0.0)
+    moved = {name: (p - before[name]).abs().max().item() for name, p in trainee.sae.named_parameters()}
+    assert moved["log_threshold"] == pytest.approx(50e-4, rel=0.01)
+    assert moved["w_encoder"] == pytest.approx(1e-4, rel=0.01)
+
+
 def test_a_penalty_warms_up_and_then_keeps_its_coefficient() -> None:
     sae = made(ReLUConfig(**SIZE, coefficient=0.5, penalty_warmup=4)).train()
     full = sae.eval()(tokens()).losses["sparsity"].item()
