@@ -20,6 +20,7 @@ SCRIPT = str(Path(__file__).with_name("two_extractions.py"))
 ITEM_BYTES = 5 * 16 * 4
 
 
+@pytest.mark.slow
 def test_the_store_is_the_same_to_the_byte(
     image_folder: Path,
     tiny_clip: str,

@@ -68,6 +68,7 @@ def test_what_cannot_be_shared() -> None:
         check_shareable([TopKConfig(d_model=8, n_atoms=16, k=2)], Group(0, 2), "atoms")
 
 
+@pytest.mark.slow
 def test_a_process_that_dies(
     make_store: Callable[..., ActivationStore],
     torchrun: Callable[..., subprocess.CompletedProcess[str]],

@@ -18,6 +18,7 @@ Torchrun = Callable[..., subprocess.CompletedProcess[str]]
 FIGURES = ["step", "tokens", "loss", "nmse", "l0", "dead", "lr", "validation_nmse"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["tokens", "dictionary"])
 def test_two_processes_give_the_sae_of_one(
     split: str, make_store: Callable[..., ActivationStore], torchrun: Torchrun, tmp_path: Path
