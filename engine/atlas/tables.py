@@ -24,6 +24,29 @@ _WRITER: dict[str, Any] = {
 }
 
 
+TEXT_LEVEL = 12
+"""zstd level of what holds whole texts: written once, a fifth smaller than at 3."""
+
+
+def parquet_options(schema: pa.Schema, level: int = 3) -> dict[str, Any]:
+    """Settings of a Parquet writer for a schema: zstd, and no dictionary for floats.
+
+    Measured floats hardly repeat, so a dictionary of them costs a quarter more than the numbers; their bytes, split by
+    place, compress (what a reader gets is the same).
+    """
+    leaves = []
+    for field in schema:
+        floats = pa.types.is_list(field.type) and pa.types.is_floating(field.type.value_type)
+        if floats or pa.types.is_floating(field.type):
+            leaves.append(f"{field.name}.list.element" if floats else field.name)
+    others = [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+        if field.name not in {leaf.split(".")[0] for leaf in leaves}
+    ]
+    return _WRITER | {"compression_level": level, "use_dictionary": others, "use_byte_stream_split": leaves}
+
+
 def lists(offsets: NDArray[np.int64], values: Any, kind: pa.DataType) -> pa.Array:
     """An Arrow list column: row ``i`` holds ``values[offsets[i]:offsets[i + 1]]``."""
     child = values if isinstance(values, pa.Array) else pa.array(values, type=kind)
@@ -55,7 +78,7 @@ def make_table(file: str, columns: Mapping[str, Any]) -> pa.Table:
 
 def write_plain(path: Path, table: pa.Table, rows_per_group: int = 65_536) -> None:
     """Write a table that is read as a whole."""
-    pq.write_table(table, path, row_group_size=rows_per_group, **_WRITER)
+    pq.write_table(table, path, row_group_size=rows_per_group, **parquet_options(table.schema))
 
 
 def write_grouped(path: Path, table: pa.Table, key: str, count: int, per_group: int) -> None:
@@ -65,7 +88,7 @@ def write_grouped(path: Path, table: pa.Table, key: str, count: int, per_group: 
     """
     bounds = np.arange(0, count + per_group, per_group)
     rows = np.searchsorted(table.column(key).to_numpy(), bounds)
-    with pq.ParquetWriter(path, table.schema, **_WRITER) as writer:
+    with pq.ParquetWriter(path, table.schema, **parquet_options(table.schema)) as writer:
         for start, end in pairwise(rows):
             writer.write_table(table.slice(start, end - start), row_group_size=max(int(end - start), 1))
 

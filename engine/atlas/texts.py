@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from engine.atlas.schema import arrow_schema
-from engine.atlas.tables import lists, make_table
+from engine.atlas.tables import TEXT_LEVEL, lists, make_table, parquet_options
 from engine.atlas.words import STOP_WORDS, Terms, collect_terms
 from engine.atlas.writer import ITEMS_PER_GROUP, Exemplars
 
@@ -36,7 +36,11 @@ def write_tokens(folder: Path, store: ActivationStore) -> None:
     """Write ``tokens.parquet`` from the token ids and starts of a store of texts."""
     ids, starts = store.token_ids, store.token_starts
     assert ids is not None and starts is not None
-    with pq.ParquetWriter(folder / "tokens.parquet", arrow_schema("tokens.parquet"), compression="zstd") as writer:
+    schema = arrow_schema("tokens.parquet")
+    # Starts rise by the length of a word: their differences fit into a byte.
+    rising = {"use_dictionary": ["ids.list.element"], "column_encoding": {"starts.list.element": "DELTA_BINARY_PACKED"}}
+    options = parquet_options(schema, TEXT_LEVEL) | rising
+    with pq.ParquetWriter(folder / "tokens.parquet", schema, **options) as writer:
         for first in range(0, max(len(ids), 1), ITEMS_PER_GROUP):
             rows = slice(first, min(first + ITEMS_PER_GROUP, len(ids)))
             offsets = np.arange(rows.stop - first + 1) * ids.shape[1]

@@ -28,7 +28,7 @@ from engine.atlas.schema import (
     arrow_schema,
     definitions,
 )
-from engine.atlas.tables import lists, make_table, save_array, write_grouped
+from engine.atlas.tables import TEXT_LEVEL, lists, make_table, parquet_options, save_array, write_grouped
 from engine.files import sha256, write_json
 
 _PACKAGES = (
@@ -144,7 +144,8 @@ def write_items(
     items : DataFrame
         Items of the activation store, in order.
     """
-    with pq.ParquetWriter(folder / "items.parquet", arrow_schema("items.parquet"), compression="zstd") as writer:
+    schema = arrow_schema("items.parquet")
+    with pq.ParquetWriter(folder / "items.parquet", schema, **parquet_options(schema, TEXT_LEVEL)) as writer:
         for start in range(0, max(len(items), 1), ITEMS_PER_GROUP):
             part = items.iloc[start : start + ITEMS_PER_GROUP]
             sizes = np.asarray(support[start : start + len(part)])

@@ -23,7 +23,7 @@ from engine.progress import Progress
 from engine.sae import SparsemaxConfig, load_sae
 from engine.training import TrainConfig, train
 
-FIDELITY_CHUNKS = 64
+FIDELITY_CHUNKS = 48
 """Held-out chunks on which cross-entropy is measured, spread evenly: four passes of the whole model."""
 
 
@@ -36,8 +36,9 @@ class LanguageRecipe:
     context: int = 64
     n_atoms: int = 2048
     scale: float = 0.6
-    top_n: int = 16
-    sample_items: int = 32
+    top_n: int = 12
+    sample_items: int = 12
+    neighbours: int = 6
     title: str = "SmolLM2-135M on WordNet glosses and captions"
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
@@ -86,7 +87,13 @@ def build_language_atlas(
         d_model=store.d_model, n_atoms=recipe.n_atoms, normalise="standardise", init="spread", scale=recipe.scale
     )
     (run,) = train([config], store, work / "runs" / "demo-smollm2", recipe.training, progress)
-    options = AtlasOptions(title=recipe.title, top_n=recipe.top_n, sample_items=recipe.sample_items, device=device)
+    options = AtlasOptions(
+        title=recipe.title,
+        top_n=recipe.top_n,
+        sample_items=recipe.sample_items,
+        neighbours=recipe.neighbours,
+        device=device,
+    )
     build_atlas(run, store, out, options, progress)
     sae, test = load_sae(run), store.rows("test")
     figures: dict[str, Any] = evaluate(sae, store, test, progress)
