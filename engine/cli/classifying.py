@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Classification:
-    """Everything that is the same for all SAEs of one evaluation."""
+    """Everything that is the same for all SAEs of one evaluation.
+
+    Attributes
+    ----------
+    rows : int64 [n]
+        Items that are classified.
+    ranked_on : int64 [m]
+        Training items on which the atoms of every class are ranked.
+    """
 
     store: ActivationStore
     rows: NDArray[np.int64]
-    train: NDArray[np.int64]
+    ranked_on: NDArray[np.int64]
     head: Head
     rest: Rest
     how: str
@@ -38,9 +46,17 @@ class Classification:
 
     @classmethod
     def prepare(
-        cls, store: ActivationStore, rows: NDArray[np.int64], atlas: Atlas | None, device: str, progress: Progress
+        cls,
+        store: ActivationStore,
+        rows: NDArray[np.int64],
+        atlas: Atlas | None,
+        device: str,
+        progress: Progress,
+        most: int = 0,
     ) -> Classification:
-        """Load the store's model, find or fit the classifier, and measure it without an SAE.
+        """Load the store's model, find or fit the classifier on the whole training split, and measure it without an SAE.
+
+        ``most`` takes at most so many of ``rows``, evenly spread, and ranks atoms on four times as many; 0 takes all.
 
         Raises
         ------
@@ -68,15 +84,16 @@ class Classification:
         head = _head(store, train, backbone, device)
         if head.dropped:
             progress.warn(f"too few training items, left out: {', '.join(head.dropped)}")
-        return cls(store, rows, train, head, rest, how, references(store, rows, head, rest, progress))
+        rows, ranked_on = _thinned(rows, most), _thinned(train, 4 * most)
+        return cls(store, rows, ranked_on, head, rest, how, references(store, rows, head, rest, progress))
 
     def measure(self, sae: SparseAutoencoder, topn: bool, threshold: float, progress: Progress) -> dict[str, Any]:
         """``fidelity`` and, if asked, ``topn`` of one SAE, JSON-ready."""
         ranking = None
         if topn:
-            classes = self.head.index(self.store.items["label"].to_numpy()[self.train])
+            classes = self.head.index(self.store.items["label"].to_numpy()[self.ranked_on])
             ranking = rank_atoms(
-                sae, self.store, self.train, classes, len(self.head.classes), threshold, progress=progress
+                sae, self.store, self.ranked_on, classes, len(self.head.classes), threshold, progress=progress
             )
         answers = measure_spliced(sae, self.store, self.rows, self.head, self.rest, ranking, LEVELS, progress)
         figures: dict[str, Any] = {"fidelity": fidelity(self.reference, answers["spliced"])}
@@ -92,6 +109,13 @@ class Classification:
         """The classifier and how the rest of the model ran, JSON-ready."""
         used = int((self.head.index(self.store.items["label"].to_numpy()[self.rows]) >= 0).sum())
         return self.head.to_dict() | {"items": used, "rest_of_model": self.how}
+
+
+def _thinned(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most ``most`` of the rows, evenly spread; all of them for 0."""
+    if not most or len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
 
 
 def _head(store: ActivationStore, train: NDArray[np.int64], backbone: Backbone, device: str) -> Head:

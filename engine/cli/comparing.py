@@ -36,6 +36,12 @@ def compare(
     split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
     fidelity: Annotated[bool, typer.Option(help="Classify with the reconstruction in place.")] = True,
     topn: Annotated[bool, typer.Option(help="Classify with the top n atoms of a class, and without them.")] = True,
+    items: Annotated[
+        int,
+        typer.Option(
+            help="Classify at most so many items, evenly spread, and rank atoms on four times as many; 0: all."
+        ),
+    ] = 0,
     threshold: Annotated[float, typer.Option(help="Top-n: a token counts for an atom above this activation.")] = 0.2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -60,6 +66,7 @@ def compare(
         "fidelity": fidelity or topn,
         "topn": topn,
         "threshold": threshold,
+        "items": items,
     }
     prepared: list[Classification] = []  # the classifier takes a minute: only if there is something to measure
 
@@ -68,7 +75,7 @@ def compare(
         figures = evaluate(sae, store, rows, progress)
         if fidelity or topn:
             if not prepared:
-                prepared.append(Classification.prepare(store, rows, None, device, progress))
+                prepared.append(Classification.prepare(store, rows, None, device, progress, items))
             figures |= prepared[0].measure(sae, topn, threshold, progress)
         return figures
 
