@@ -112,7 +112,8 @@ class Snippets:
             left = min(first, caption.find(" ", left) % (len(caption) + 1))
         if right < high:
             right = max(last, caption.rfind(" ", 0, right))
-        return caption[left:right]
+        words = caption[left:right]  # of the separator itself: the end of the text before it
+        return words.replace(self.separator, " ").strip() if self.separator else words
 
 
 def snippets_of(items: pd.DataFrame, starts: NDArray[np.int32], backbone: dict[str, object]) -> Snippets:
