@@ -5,7 +5,7 @@ Every step is one of the ordinary commands with the settings of ``RECIPE``, so w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from engine.errors import InputError
 from engine.metrics import evaluate
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
-from engine.sae import SparsemaxConfig, TopKConfig, load_sae
+from engine.sae import BatchTopKConfig, JumpReLUConfig, SparsemaxConfig, TopKConfig, load_sae
 from engine.training import TrainConfig, train
 
 
@@ -63,12 +63,17 @@ def build_demo_atlas(
     (sparsemax,) = train([SparsemaxConfig(**common, scale=0.6)], store, runs / "sparsemax", recipe.training, progress)
     figures = evaluate(load_sae(sparsemax), store, test, progress)
     k = max(round(figures["l0_mean"]), 1)
-    (topk,) = train(
-        [TopKConfig(**common, k=k, dead_after=300_000)], store, runs / f"topk-{k}", recipe.training, progress
-    )
-    options = AtlasOptions(
-        title=recipe.title, corpus_beside=True, baselines={"topk": topk}, device=recipe.training.device
-    )
+    # Beside it, for the Compare page: SAEs at the mean L0 that sparsemax has found, stored small.
+    beside = [
+        TopKConfig(**common, k=k, dead_after=300_000),
+        BatchTopKConfig(**common, k=k, dead_after=300_000),
+        JumpReLUConfig(**common, target_l0=float(k), coefficient=0.003, bandwidth=0.01),
+    ]
+    small = replace(recipe.training, dtype="int8")
+    folders = train(beside, store, runs / f"baselines-{k}", small, progress)
+    baselines = {config.architecture: folder for config, folder in zip(beside, folders, strict=True)}
+    options = AtlasOptions(title=recipe.title, corpus_beside=True, baselines=baselines, device=recipe.training.device)
     build_atlas(sparsemax, store, out, options, progress)
-    record(Atlas.open(out), "test", {"sparsemax": figures, "topk": evaluate(load_sae(topk), store, test, progress)})
+    measured = {name: evaluate(load_sae(folder), store, test, progress) for name, folder in baselines.items()}
+    record(Atlas.open(out), "test", {"sparsemax": figures} | measured)
     return out
