@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from app import ui
@@ -65,8 +65,9 @@ def trade_off(points: Sequence[Point], guide: tuple[str, float] | None, width: i
         at = f"{x(l0):.1f}"
         shapes.append(tag("line", x1=at, x2=at, y1=top, y2=height - bottom, cls="as-mark", data_tip=says))
         shapes.append(tag("text", f"{name}: {l0:.1f}", x=f"{x(l0) + 5:.1f}", y=top + 10, cls="as-tick", data_tip=says))
+    taken: list[tuple[float, float, float, float]] = []
     for point in sorted(points, key=lambda p: p.series >= 0):  # the chosen ones above the others
-        shapes.append(_dot(point, x, y))
+        shapes.append(_dot(point, x(point.low), x(point.l0), x(point.high), y(point.fvu), taken))
     shapes.append(
         tag("text", "active atoms a token, log scale", x=width - right, y=height - 6, cls="as-label", text_anchor="end")
     )
@@ -78,16 +79,42 @@ def trade_off(points: Sequence[Point], guide: tuple[str, float] | None, width: i
     return chart(svg, "fvu-against-l0", numbers=table)
 
 
-def _dot(point: Point, x: Callable[[float], float], y: Callable[[float], float]) -> Html:
-    cx, cy = x(point.l0), y(point.fvu)
+def _dot(
+    point: Point, low: float, cx: float, high: float, cy: float, taken: list[tuple[float, float, float, float]]
+) -> Html:
+    """One SAE at (cx, cy), its quantiles from ``low`` to ``high``, and its name where no other name stands."""
     says = (
         f"{point.name}: {point.l0:.1f} atoms a token (5% to 95% of tokens: {point.low:.0f} to {point.high:.0f}), "
         f"FVU {point.fvu:.4f}"
     )
     cls = f"as-series as-s{point.series}" if point.series >= 0 else "as-series as-other"
-    whisker = tag("line", x1=f"{x(point.low):.1f}", x2=f"{x(point.high):.1f}", y1=f"{cy:.1f}", y2=f"{cy:.1f}")
-    name = tag("text", point.name, x=f"{cx + 9:.1f}", y=f"{cy - 7:.1f}", cls="as-name")
+    whisker = tag("line", x1=f"{low:.1f}", x2=f"{high:.1f}", y1=f"{cy:.1f}", y2=f"{cy:.1f}")
+    right, line = _free(cx, cy, 6.6 * len(point.name), taken)
+    name = tag(
+        "text",
+        point.name,
+        x=f"{cx + 9 if right else cx - 9:.1f}",
+        y=f"{line:.1f}",
+        cls="as-name",
+        text_anchor=None if right else "end",
+    )
     return tag("g", whisker, marker(max(point.series, 0), cx, cy), name, cls=cls, data_tip=says, tabindex=0)
+
+
+def _free(cx: float, cy: float, length: float, taken: list[tuple[float, float, float, float]]) -> tuple[bool, float]:
+    """Whether a name of this length stands right of the dot, and on which line: the first place that overlaps no other."""
+    places = [(right, cy + shift) for shift in (-7, 16, 29, -20, 42, -33) for right in (True, False)]
+    boxes = [
+        (cx + 9 if right else cx - 9 - length, line - 11, cx + 9 + length if right else cx - 9, line + 2)
+        for right, line in places
+    ]
+
+    def clear(box: tuple[float, float, float, float]) -> bool:
+        return all(box[2] <= t[0] or box[0] >= t[2] or box[3] <= t[1] or box[1] >= t[3] for t in taken)
+
+    chosen = next((number for number, box in enumerate(boxes) if clear(box)), 0)
+    taken.append(boxes[chosen])
+    return places[chosen]
 
 
 def marker(series: int, cx: float, cy: float, r: float = 5.2) -> Html:

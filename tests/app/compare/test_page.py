@@ -193,3 +193,14 @@ def test_a_rival_without_a_readable_config_is_left_out(pair: Atlas) -> None:
     library.derived.clear()
     assert [rival.key for rival in rivals(pair)] == ["sparsemax"]
     assert isinstance(rivals(pair)[0], Rival)
+
+
+def test_names_of_neighbours_do_not_cover_each_other() -> None:
+    points = [compare_charts.Point(f"sae-{i}", 16 + 0.3 * i, 4.0, 32.0, 0.05 + 0.0003 * i, i) for i in range(4)]
+    taken: list[tuple[float, float, float, float]] = []
+    for point in points:
+        compare_charts._free(300 + point.l0, 100 + point.fvu, 40, taken)
+    for one in range(4):
+        for two in range(one):
+            a, b = taken[one], taken[two]
+            assert a[2] <= b[0] or a[0] >= b[2] or a[3] <= b[1] or a[1] >= b[3]
