@@ -132,7 +132,9 @@ def _written(name: str, value: float | None) -> str:
 def _settings(rival: Rival) -> str:
     hidden = {"architecture", "d_model", "weights", "n_atoms"}
     told = [
-        f"{key} {value}" for key, value in rival.config.items() if key not in hidden and value not in (None, "", "none", False)
+        f"{key} {value}"
+        for key, value in rival.config.items()
+        if key not in hidden and value not in (None, "", "none", False)
     ]
     return f"{rival.n_atoms:,} atoms; " + ", ".join(told)
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from app.retrieval import work
+from app import work
 from app.work import Job, Queue
 from engine.errors import AtomscopeError, InputError
 
