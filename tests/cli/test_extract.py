@@ -44,8 +44,8 @@ def test_options_reach_the_store(image_folder: Path, tiny_clip: str, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-o", "x"], "Name the pictures with either --images DIR or --corpus DIR."),
-        (["--images", "{images}", "--corpus", "{images}", "-o", "x"], "either --images DIR or --corpus DIR"),
+        (["-o", "x"], "Name the pictures with --images DIR or --corpus DIR, or texts with --texts FILE."),
+        (["--images", "{images}", "--corpus", "{images}", "-o", "x"], "with --images DIR or --corpus DIR, or texts"),
         (["--corpus", "{images}", "--captions", "c.csv", "-o", "x"], "--captions goes with --images"),
         (["--images", "{empty}", "-o", "x"], "{empty}"),
         (["--images", "{images}", "--model", "./nowhere", "-o", "x"], "There is no model folder ./nowhere."),

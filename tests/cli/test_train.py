@@ -56,7 +56,7 @@ def test_two_saes_and_their_settings(make_store, tmp_path: Path) -> None:
         (["--precision", "bf16"], "--precision bf16 is for GPUs"),
         (["--precision", "int4"], "precision must be float32 or bf16"),
         (["--split", "atoms"], "share the tokens or the dictionary, not 'atoms'"),
-        (["--dtype", "int8"], "dtype must be float32, float16 or int8"),
+        (["--dtype", "int4"], "dtype must be float32, float16 or int8"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(

@@ -224,7 +224,7 @@ def test_wrong_arrays_are_found(atlas: Path, name: str, sentence: str, change: C
 
 
 HEADERS: list[tuple[str, Callable[[Any], Any]]] = [
-    ("format 3.0, this program reads up to 1", lambda m: m["format"].update(major=3)),
+    ("format 3.0, this program reads up to 1", lambda m: m["format"].update(major=3, minor=0)),
     ("names no atomscope-atlas format", lambda m: m["format"].update(name="other")),
     ("counts.tokens is not", lambda m: m["counts"].update(tokens=-1)),
     ("tokens is not items x positions", lambda m: m["counts"].update(tokens=5)),
