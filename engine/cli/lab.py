@@ -93,13 +93,14 @@ def print_table(document: dict[str, Any]) -> None:
     from engine.cli.console import out
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
+    table.add_column("", min_width=max(map(len, document["saes"])))
     for words, _ in COLUMNS.values():
-        table.add_column(words, justify="right")
+        table.add_column(words, justify="right", min_width=max(len(words), len("0.000 -")))
     for name, figures in [("the truth", document["reference"]), *document["saes"].items()]:
         cells = []
         for key, (_, form) in COLUMNS.items():
             mean, low, high = (form.format(figures[kind][key]) for kind in ("mean", "low", "high"))
             cells.append(mean if low == high else f"{mean}\n{low} - {high}")
         table.add_row(name, *cells)
-    out.print(table)
+    # However narrow the screen, names and columns are never cut: long lines wrap there.
+    out.print(table, width=max(out.width, 120), crop=False)
