@@ -62,27 +62,23 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
         key=key_of(session, "mode"),
         format_func=lambda mode: _MODES.get(mode, mode),
     )
-    st.segmented_control(
+    _choose(
+        session,
         "Visual enhancement",
-        list(PRESETS),
-        default=begin.enhance,
-        key=key_of(session, "enhance"),
-        format_func=lambda name: {"off": "Off", "paper": "Paper", "published-code": "Published code"}[name],
-        required=True,
-        help="Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so "
-        "that both readings can be shown.",
+        "enhance",
+        PRESETS,
+        "Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so that both "
+        "readings can be shown.",
     )
     preset = st.session_state.get(key_of(session, "enhance"), begin.enhance)
     if preset != "off":
         _enhancement(session, preset)
-    st.segmented_control(
+    _choose(
+        session,
         "What the model reads of a candidate",
-        list(VIEWS),
-        default=begin.view,
-        key=key_of(session, "view"),
-        format_func=VIEWS.__getitem__,
-        required=True,
-        help="Automatic: what the query is not. Pictures for a text, captions for a picture.",
+        "view",
+        VIEWS,
+        "Automatic: what the query is not. Pictures for a text, captions for a picture.",
     )
     st.toggle("Ties go to the lowest entropy (paper rule)", begin.tie == "on", key=key_of(session, "tie"))
     for name, label, text, step in (
@@ -93,6 +89,19 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
         if st.toggle(label, margin is not None, key=key_of(session, f"{name}_on")):
             st.number_input(text, 0.001, 999.0, margin or MARGINS[name], step, key=key_of(session, name))
     st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
+
+
+def _choose(session: Session, label: str, name: str, options: dict[str, str], words: str) -> None:
+    """One of a few values of the request's field ``name``; ``options`` are the words for each."""
+    st.segmented_control(
+        label,
+        list(options),
+        default=getattr(session.filled, name),
+        key=key_of(session, name),
+        format_func=options.__getitem__,
+        required=True,
+        help=words,
+    )
 
 
 def _enhancement(session: Session, preset: str) -> None:
@@ -109,23 +118,19 @@ def _enhancement(session: Session, preset: str) -> None:
             key = key_of(session, f"{name}_{preset}")
             value = own if given is None else given
             st.number_input(name.capitalize(), 0.0, 1.0, value, 0.05, key=key, help=words[name])
-    st.segmented_control(
+    _choose(
+        session,
         "Injected tokens",
-        list(TOKENS),
-        default=begin.tokens,
-        key=key_of(session, "tokens"),
-        format_func=TOKENS.__getitem__,
-        required=True,
-        help="The picture's tokens (paper), or every token of the prompt (published code).",
+        "tokens",
+        TOKENS,
+        "The picture's tokens (paper), or every token of the prompt (published code).",
     )
-    st.segmented_control(
+    _choose(
+        session,
         "How often it acts",
-        list(GATES),
-        default=begin.gate,
-        key=key_of(session, "gate"),
-        format_func=GATES.__getitem__,
-        required=True,
-        help="In the first layer whose entropy exceeds the threshold, or in each of them.",
+        "gate",
+        GATES,
+        "In the first layer whose entropy exceeds the threshold, or in each of them.",
     )
 
 

@@ -18,7 +18,7 @@ MOST = 50
 LONGEST_LINK = 2_000
 """Characters of a query text that are written into the address; browsers and proxies cut longer ones."""
 
-PRESETS = {"off": "Off", "paper": "As in the paper", "published-code": "As in the published code"}
+PRESETS = {"off": "Off", "paper": "Paper", "published-code": "Published code"}
 VIEWS = {"auto": "Automatic", "image": "Picture", "text": "Caption", "both": "Both"}
 SPLITS = ("", "train", "validation", "test")
 STEPS = {

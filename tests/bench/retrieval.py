@@ -193,26 +193,14 @@ def _ours(
     asked: list[int],
 ) -> dict[str, Any]:
     """The fine scorer as a search runs it; memory emptied before every fresh and every prepared question."""
-    with tempfile.TemporaryDirectory() as folder:
-        return _ours_in(Path(folder), job, images, captions, pool, more, asked)
-
-
-def _ours_in(
-    folder: Path,
-    job: dict[str, Any],
-    images: dict[int, Any],
-    captions: list[str],
-    pool: list[int],
-    more: list[int],
-    asked: list[int],
-) -> dict[str, Any]:
     from engine.retrieval.events import PoolEntry
     from engine.retrieval.fine import CandidateView, FineScorer
     from engine.retrieval.mllm import load_mllm
     from engine.retrieval.picture_store import PictureStore
     from engine.retrieval.query import Query, SearchOptions
 
-    scorer = FineScorer(load_mllm(job["mllm"], "cpu"), store=PictureStore(folder))
+    folder = tempfile.TemporaryDirectory()  # gone when this function is left
+    scorer = FineScorer(load_mllm(job["mllm"], "cpu"), store=PictureStore(Path(folder.name)))
     options = SearchOptions(top_k=job["pool"], mode="log-odds")
     first: list[float] = []
 

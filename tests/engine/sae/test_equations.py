@@ -17,39 +17,13 @@ from engine.sae import (
     MatryoshkaConfig,
     MLPSparsemaxConfig,
     ReLUConfig,
-    SAEConfig,
     SparseAutoencoder,
-    build_sae,
 )
 from engine.sae.base import reconstruction_loss
 from engine.training import TrainConfig
 from engine.training.entrant import Entrant
 from engine.training.trainee import Trainee
-
-D, M, N = 12, 32, 24
-SIZE = {"d_model": D, "n_atoms": M}
-
-
-def tokens(n: int = N, seed: int = 0) -> Tensor:
-    return torch.randn(n, D, generator=torch.Generator().manual_seed(seed)) + 0.5
-
-
-def made(config: SAEConfig) -> SparseAutoencoder:
-    """An SAE whose vectors are no zeros, so that a term left out would show."""
-    sae = build_sae(config, seed=1)
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for name, parameter in sae.named_parameters():
-            if name == "log_threshold":
-                parameter.fill_(math.log(0.3))
-            elif parameter.ndim == 1:
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return sae
-
-
-def total(sae: SparseAutoencoder, x: Tensor) -> Tensor:
-    return torch.stack(list(sae(x).losses.values())).sum()
-
+from tests.engine.sae.small import SIZE, M, N, made, tokens, total
 
 # -- published surrogate gradients -------------------------------------------------------------------------------------------
 
