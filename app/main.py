@@ -6,34 +6,43 @@ import gc
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from typing import NamedTuple
 
 import streamlit as st
 
-from app import library, state, ui
+from app import atlas_ui, state, ui
+from app.opened import atlases
+from app.urls import START_PAGE
 from engine.paths import ASSETS
 
-# Module below app.pages, URL path, title, icon, and what the page is for. Only pages that exist are shown.
-PAGES = [
-    ("overview", "overview", "Overview", ":material/lens_blur:", "What this atlas holds and how good it is."),
-    (
-        "activation_counts",
+
+class PageEntry(NamedTuple):
+    """One page of the navigation. ``name`` is its folder below ``app/pages`` and its URL path."""
+
+    name: str
+    title: str
+    icon: str
+    purpose: str
+
+
+PAGES = (
+    PageEntry("overview", "Overview", ":material/lens_blur:", "What this atlas holds and how good it is."),
+    PageEntry(
         "counts",
         "Activation counts",
         ":material/grid_on:",
         "How many atoms each patch or token needs, and how often each atom fires.",
     ),
-    ("concepts", "concepts", "Concepts", ":material/category:", "One atom at a time: what makes it fire."),
-    ("dictionary_map", "map", "Dictionary map", ":material/scatter_plot:", "All atoms at once, similar ones together."),
-    ("compare", "compare", "Compare", ":material/balance:", "Several SAEs on the same activations, side by side."),
-    (
-        "retrieval",
+    PageEntry("concepts", "Concepts", ":material/category:", "One atom at a time: what makes it fire."),
+    PageEntry("map", "Dictionary map", ":material/scatter_plot:", "All atoms at once, similar ones together."),
+    PageEntry("compare", "Compare", ":material/balance:", "Several SAEs on the same activations, side by side."),
+    PageEntry(
         "retrieval",
         "Retrieval",
         ":material/image_search:",
         "Search pictures, and watch a multimodal model decide.",
     ),
-]
+)
 
 
 def main() -> None:
@@ -44,8 +53,8 @@ def main() -> None:
     pages = _pages()
     page = st.navigation(list(pages.values()))
     state.remember_pages(pages)
-    if not library.atlases():
-        ui.no_atlas(library.entries())
+    if not atlases.atlases():
+        atlas_ui.no_atlas(atlases.entries())
         return
     _sidebar()
     page.run()
@@ -64,17 +73,23 @@ def _freeze(page: str, atlas: str) -> None:
 
 
 def _pages() -> dict[str, st.Page]:
-    built = [page for page in PAGES if find_spec(f"app.pages.{page[0]}") is not None]
     return {
-        path: st.Page(_runner(module), title=title, icon=icon, url_path=path, default=place == 0, help=purpose)
-        for place, (module, path, title, icon, purpose) in enumerate(built)
+        page.name: st.Page(
+            _runner(page.name),
+            title=page.title,
+            icon=page.icon,
+            url_path=page.name,
+            default=page.name == START_PAGE,
+            help=page.purpose,
+        )
+        for page in PAGES
     }
 
 
-def _runner(module: str) -> Callable[[], None]:
+def _runner(name: str) -> Callable[[], None]:
     # Imported when shown, not when listed: the first paint should not wait for other pages.
     def run() -> None:
-        import_module(f"app.pages.{module}").page()
+        import_module(f"app.pages.{name}.page").page()
 
     return run
 
@@ -82,8 +97,8 @@ def _runner(module: str) -> Callable[[], None]:
 def _sidebar() -> None:
     atlas = state.atlas()
     with st.sidebar:
-        ui.atlas_card(atlas)
-        known = library.atlases()
+        atlas_ui.atlas_card(atlas)
+        known = atlases.atlases()
         if len(known) > 1:
             st.session_state["sidebar_atlas"] = atlas.key
             st.selectbox(
@@ -93,7 +108,7 @@ def _sidebar() -> None:
                 key="sidebar_atlas",
                 on_change=_choose_atlas,
             )
-        for entry in library.entries():
+        for entry in atlases.entries():
             if entry.problem:
                 st.caption(f":material/error: {ui.plain(entry.problem)}")
 

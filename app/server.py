@@ -18,10 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import exports, library, media
+from app import urls
+from app.atlas_ui import exports, heat
+from app.atlas_ui.map_picture import map_png
+from app.atlas_ui.sheet import exemplar_sheet
 from app.components.atom_map.routes import map_routes
-from app.retrieval import routes as retrieval_routes
-from app.ui import browser, thumb_url
+from app.opened import atlases
+from app.pages.retrieval import routes as retrieval_routes
+from app.ui import browser
 from engine.atlas import Atlas
 from engine.errors import AtomscopeError
 from engine.paths import ASSETS
@@ -46,7 +50,7 @@ def _number(request: Request, name: str, end: int) -> int | None:
 
 def _answer(make: Maker, media_type: str, download: str | None, request: Request) -> Response:
     """Run ``make`` in the server's thread pool (Starlette does so for plain functions) and wrap its bytes."""
-    atlas = library.find(request.path_params["atlas"])
+    atlas = atlases.find(request.path_params["atlas"])
     if atlas is None:
         return _missing()
     # The URL names the content, so a copy the browser has is good whatever it says.
@@ -85,17 +89,17 @@ def _heat(request: Request, atlas: Atlas) -> bytes | None:
     if atom is None or match is None:
         return None
     scale = "picture" if request.query_params.get("scale") == "picture" else "atom"
-    return media.exemplar_heat(atlas, atom, match[1], int(match[2]), scale)
+    return heat.exemplar_heat(atlas, atom, match[1], int(match[2]), scale)
 
 
 def _item_heat(request: Request, atlas: Atlas) -> bytes | None:
     item, atom = _number(request, "item", atlas.n_items), _number(request, "atom", atlas.n_atoms)
-    return None if item is None or atom is None else media.item_heat(atlas, item, atom)
+    return None if item is None or atom is None else heat.item_heat(atlas, item, atom)
 
 
 def _support(request: Request, atlas: Atlas) -> bytes | None:
     item = _number(request, "item", atlas.n_items)
-    return None if item is None else media.support_png(atlas, item)
+    return None if item is None else heat.support_png(atlas, item)
 
 
 def _support_numbers(request: Request, atlas: Atlas) -> bytes | None:
@@ -109,7 +113,7 @@ def _item(request: Request, atlas: Atlas) -> bytes | None:
 
 
 def _map(request: Request, atlas: Atlas) -> bytes | None:
-    return media.map_png(atlas)
+    return map_png(atlas)
 
 
 def _of_atom(make: Callable[[Atlas, int], bytes]) -> Maker:
@@ -135,26 +139,24 @@ def _script(request: Request) -> Response:
 
 
 def _route(path: str, make: Maker, media_type: str, download: str | None = None) -> Route:
-    return Route(f"/atomscope/{path}", partial(_answer, make, media_type, download))
+    return Route(path, partial(_answer, make, media_type, download))
 
 
 ROUTES = [
-    _route("thumb/{atlas}/{item}.webp", _thumb, "image/webp"),
-    _route("heat/{atlas}/{atom}/{name}.png", _heat, "image/png"),
-    _route("item-heat/{atlas}/{item}/{atom}.png", _item_heat, "image/png"),
-    _route("support/{atlas}/{item}.png", _support, "image/png"),
-    _route("support/{atlas}/{item}.json", _support_numbers, "application/json"),
-    _route("item/{atlas}/{item}.json", _item, "application/json"),
-    _route("map/{atlas}.png", _map, "image/png"),
-    _route("export/{atlas}/{atom}/exemplars.png", _of_atom(media.exemplar_sheet), "image/png", "exemplars.png"),
-    _route("export/{atlas}/{atom}/exemplars.csv", _of_atom(exports.exemplars_csv), "text/csv", "exemplars.csv"),
-    _route(
-        "export/{atlas}/{atom}/provenance.json", _of_atom(exports.provenance), "application/json", "provenance.json"
-    ),
-    *map_routes(library.find, thumb_url),
+    _route(urls.THUMB, _thumb, "image/webp"),
+    _route(urls.HEAT, _heat, "image/png"),
+    _route(urls.ITEM_HEAT, _item_heat, "image/png"),
+    _route(urls.SUPPORT, _support, "image/png"),
+    _route(urls.SUPPORT_NUMBERS, _support_numbers, "application/json"),
+    _route(urls.ITEM, _item, "application/json"),
+    _route(urls.MAP_PICTURE, _map, "image/png"),
+    _route(urls.EXPORT + "/exemplars.png", _of_atom(exemplar_sheet), "image/png", "exemplars.png"),
+    _route(urls.EXPORT + "/exemplars.csv", _of_atom(exports.exemplars_csv), "text/csv", "exemplars.csv"),
+    _route(urls.EXPORT + "/provenance.json", _of_atom(exports.provenance), "application/json", "provenance.json"),
+    *map_routes(atlases.find, urls.thumb),
     *retrieval_routes.ROUTES,
-    Route("/atomscope/fonts/{name}", _font),
-    Route("/atomscope/ui/{name}", _script),
+    Route(urls.FONT, _font),
+    Route(urls.SCRIPT, _script),
 ]
 
 

@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from app import library
+from app.opened import atlases
+from app.urls import page_link
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import Page
 
     from engine.atlas import Atlas
-
-# The page at the root of the site: its URL path is empty.
-START_PAGE = "overview"
 
 _NOTICES = "_notices"
 _PAGES = "_pages"
@@ -37,7 +34,7 @@ def atlas() -> Atlas:
     LookupError
         If no atlas is open at all; ``main`` shows the empty state before any page can ask.
     """
-    open_atlases = library.atlases()
+    open_atlases = atlases.atlases()
     if not open_atlases:
         raise LookupError("no atlas is open")
     first = next(iter(open_atlases))
@@ -85,7 +82,7 @@ def choice(name: str, options: Collection[str], default: str, what: str = "") ->
 
 def put(**values: int | str | None) -> None:
     """Write values into the URL (None removes). The browser's Back button returns to the view before."""
-    if len(library.atlases()) > 1:
+    if len(atlases.atlases()) > 1:
         values.setdefault("atlas", atlas().key)  # a link to an atom must say of which atlas
     for name, value in values.items():
         if value is None:
@@ -100,7 +97,7 @@ def put(**values: int | str | None) -> None:
 def rewrite(values: Mapping[str, str | None]) -> None:
     """Write and remove (None) several values as one entry of the browser's history; other values stay."""
     kept = {name: st.query_params.get_all(name) for name in st.query_params if name not in values}
-    if len(library.atlases()) > 1:
+    if len(atlases.atlases()) > 1:
         kept["atlas"] = [atlas().key]
     st.query_params.from_dict(kept | {name: value for name, value in values.items() if value is not None})
 
@@ -129,8 +126,7 @@ def has_page(name: str) -> bool:
 
 def href(page: str, **values: int | str) -> str:
     """The link to a page at the given values, for an ``<a>`` (relative, so that it works behind a proxy's prefix)."""
-    path = "./" if page == START_PAGE else page
-    return f"{path}?{urlencode({'atlas': atlas().key} | values)}"
+    return page_link(page, {"atlas": atlas().key} | values)
 
 
 def switch_atlas(key: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
-    from engine.retrieval.embedders import Embedder
+    from engine.retrieval.coarse.embedders import Embedder
 
 # Tests reach no model hub: what they load is made by them or embedded.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -172,7 +172,7 @@ def colour_embedder() -> Embedder:
     import numpy as np
     from PIL import Image
 
-    from engine.retrieval.embedders.base import Vectors, unit
+    from engine.retrieval.coarse.embedders.base import Vectors, unit
 
     class ColourEmbedder:
         modalities = frozenset(("text", "image"))

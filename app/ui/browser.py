@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import streamlit as st
 
+from app import urls
 from app.ui.html import Html
 
 _HERE = Path(__file__).parent
@@ -101,17 +102,17 @@ def script_name() -> str:
 def _loader() -> str:
     # Streamlit sends a component's script with every message of the component: a step would carry all of it.
     return (
-        f"const url = new URL('/atomscope/ui/{script_name()}', location.origin).href\n"
+        f"const url = new URL('{urls.script(script_name())}', location.origin).href\n"
         "export default async (component) => (await import(url)).default(component)\n"
     )
 
 
 @cache
-def stylesheet(name: str = "style") -> str:
-    """The style of all our markup ("style"), or what one page adds to it."""
-    return (_HERE / f"{name}.css").read_text("utf-8")
+def stylesheet(folder: Path = _HERE) -> str:
+    """The style of all our markup, or what the page in ``folder`` adds to it."""
+    return (folder / "style.css").read_text("utf-8")
 
 
-def install_style(name: str = "style") -> None:
+def install_style(folder: Path = _HERE) -> None:
     """Send a stylesheet; call it once at the top of every full run, of the app or of the page it belongs to."""
-    st.html(f"<style>{stylesheet(name)}</style>")
+    st.html(f"<style>{stylesheet(folder)}</style>")

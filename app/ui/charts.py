@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.media import VIRIDIS
+from app.ui.colours import VIRIDIS
 from app.ui.html import Html, join, tag
 from app.ui.numbers import compact, number
 

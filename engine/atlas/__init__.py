@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.atlas.build import build_atlas as build_atlas
-    from engine.atlas.options import AtlasOptions as AtlasOptions
-    from engine.atlas.reader import Atlas as Atlas
+    from engine.atlas.build.options import AtlasOptions as AtlasOptions
+    from engine.atlas.build.pipeline import build_atlas as build_atlas
+    from engine.atlas.format.reader import Atlas as Atlas
 
 _HOMES = {
-    "Atlas": "engine.atlas.reader",
-    "AtlasOptions": "engine.atlas.options",
-    "build_atlas": "engine.atlas.build",
+    "Atlas": "engine.atlas.format.reader",
+    "AtlasOptions": "engine.atlas.build.options",
+    "build_atlas": "engine.atlas.build.pipeline",
 }
 
 __all__ = list(_HOMES)

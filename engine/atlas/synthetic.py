@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix
 
-from engine.atlas.grouping import place_among_equals, place_in_group
-from engine.atlas.schema import (
+from engine.atlas.build.grouping import place_among_equals, place_in_group
+from engine.atlas.format.schema import (
     ATOMS_PER_GROUP,
     ENTRANTS_KEPT,
     HEAT_KEPT,
@@ -28,14 +28,8 @@ from engine.atlas.schema import (
     THUMBS_PER_GROUP,
     arrow_schema,
 )
-from engine.atlas.tables import (
-    lists,
-    make_table,
-    string_lists,
-    write_grouped,
-    write_plain,
-)
-from engine.atlas.writer import (
+from engine.atlas.format.tables import lists, make_table, string_lists, write_grouped, write_plain
+from engine.atlas.format.writer import (
     Exemplars,
     header,
     status_counts,

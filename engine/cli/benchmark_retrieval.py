@@ -51,7 +51,7 @@ def benchmark_retrieval(
 
     Example: atomscope benchmark-retrieval --modes all --save figures.json
     """
-    from engine.retrieval.embedders import load_embedder
+    from engine.retrieval.coarse.embedders import load_embedder
     from engine.retrieval.evaluation import (
         BenchmarkOptions,
         benchmark,
@@ -115,7 +115,7 @@ def _names(written: str) -> tuple[str, ...]:
 
 
 def _modes(written: str) -> tuple[Any, ...]:
-    from engine.retrieval.events import MODES
+    from engine.retrieval.search.events import MODES
 
     if written == "all":
         return MODES

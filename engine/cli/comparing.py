@@ -51,8 +51,8 @@ def compare(
 
     Figures are kept beside each SAE: run the same command again after a stop and it goes on.
     """
-    from engine.cli.classifying import Classification
-    from engine.cli.heldout import named_store
+    from engine.evaluation.classifying import Classification
+    from engine.evaluation.held_out import named_store
     from engine.files import write_json
     from engine.lab.comparison import compare as run
     from engine.metrics import evaluate

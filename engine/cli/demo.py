@@ -103,7 +103,7 @@ def retrieval(
     """Train the text adapter of the coarse stage and embed the demo corpus with it (some minutes on two cores)."""
     from engine.cli.console import TerminalProgress, err, next_step
     from engine.demo.retrieval import build_retrieval
-    from engine.retrieval.embedders.demo import FOLDER
+    from engine.retrieval.coarse.embedders.demo import FOLDER
 
     document = build_retrieval(TerminalProgress(), out or FOLDER)
     for direction, recalls in document["recall"]["test"].items():

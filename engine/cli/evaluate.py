@@ -55,9 +55,9 @@ def evaluate(
     model --fidelity measures next-token cross-entropy.
     """
     from engine.atlas import Atlas
-    from engine.atlas.measured import record
+    from engine.atlas.format.measured import record
     from engine.cli.figures import print_table
-    from engine.cli.heldout import held_out_store, named_store
+    from engine.evaluation.held_out import held_out_store, named_store
     from engine.metrics import evaluate as measure
     from engine.metrics.definitions import DEFINITIONS
     from engine.sae import load_sae
@@ -88,11 +88,11 @@ def evaluate(
             )
     classification = language = None
     if fidelity and store.token_ids is not None:
-        from engine.metrics.language_fidelity import LanguageFidelity
+        from engine.evaluation.language_fidelity import LanguageFidelity
 
         language = LanguageFidelity.prepare(store, rows, device, progress)
     elif fidelity or topn:
-        from engine.cli.classifying import Classification
+        from engine.evaluation.classifying import Classification
 
         classification = Classification.prepare(store, rows, atlas, device, progress)
     figures: dict[str, dict[str, Any]] = {}

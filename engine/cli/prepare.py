@@ -37,11 +37,11 @@ def prepare(
     from dataclasses import asdict
 
     from engine.corpus import open_corpus
-    from engine.retrieval.collection import open_collection
-    from engine.retrieval.embedders import load_embedder
-    from engine.retrieval.fine import FineScorer
-    from engine.retrieval.mllm import load_mllm
-    from engine.retrieval.preparation import prepare as run
+    from engine.retrieval.coarse.collection import open_collection
+    from engine.retrieval.coarse.embedders import load_embedder
+    from engine.retrieval.fine.mllm_scorer import FineScorer
+    from engine.retrieval.fine.model import load_mllm
+    from engine.retrieval.fine.preparation import prepare as run
 
     progress = TerminalProgress()
     opened = open_corpus(corpus, captions)

@@ -15,10 +15,10 @@ from engine.paths import DEMO_CORPUS
 
 if TYPE_CHECKING:
     from engine.progress import Progress
-    from engine.retrieval.events import Event, PoolReady
-    from engine.retrieval.query import Enhancement, Query
-    from engine.retrieval.retriever import Retriever
-    from engine.retrieval.scorer import Scorer
+    from engine.retrieval.fine.scorer import Scorer
+    from engine.retrieval.search.events import Event, PoolReady
+    from engine.retrieval.search.query import Enhancement, Query
+    from engine.retrieval.search.retriever import Retriever
 
 app = typer.Typer(add_completion=False)
 
@@ -61,7 +61,7 @@ def search(
 
     Example: atomscope search --text "a red apple"
     """
-    from engine.retrieval.query import Query, SearchOptions
+    from engine.retrieval.search.query import Query, SearchOptions
 
     query = Query(text, read_image(image) if image is not None else None)
     options = SearchOptions(top_k=top_k, mode=mode, enhancement=chosen_enhancement(enhancement), split=split)  # type: ignore[arg-type]
@@ -69,9 +69,9 @@ def search(
         raise InputError(f"There is no index {index!r}; choose exact or lance.")
 
     from engine.corpus import open_corpus
-    from engine.retrieval.collection import open_collection
-    from engine.retrieval.embedders import load_embedder
-    from engine.retrieval.retriever import Retriever
+    from engine.retrieval.coarse.collection import open_collection
+    from engine.retrieval.coarse.embedders import load_embedder
+    from engine.retrieval.search.retriever import Retriever
 
     progress = TerminalProgress()
     opened = open_corpus(corpus, captions)
@@ -100,20 +100,20 @@ def read_image(path: Path) -> Any:
 def load_scorer(mllm: str, reranker: str, device: str, progress: Progress) -> Scorer | None:
     """What reads the pool: the reranker where one is named, else the multimodal model; None for "none"."""
     if reranker:
-        from engine.retrieval.reranker import load_reranker
+        from engine.retrieval.fine.reranker import load_reranker
 
         return load_reranker(reranker, device, progress)
     if mllm == NO_MODEL:
         return None
-    from engine.retrieval.fine import FineScorer
-    from engine.retrieval.mllm import load_mllm
+    from engine.retrieval.fine.mllm_scorer import FineScorer
+    from engine.retrieval.fine.model import load_mllm
 
     return FineScorer(load_mllm(mllm, device, progress))
 
 
 def chosen_enhancement(preset: str) -> Enhancement | None:
     """The enhancement of a preset, None for "". Raises ``InputError``."""
-    from engine.retrieval.query import Enhancement
+    from engine.retrieval.search.query import Enhancement
 
     if not preset:
         return None
@@ -124,7 +124,7 @@ def chosen_enhancement(preset: str) -> Enhancement | None:
 
 def say(event: Event, retriever: Retriever) -> None:
     """One event as a person reads it."""
-    from engine.retrieval import events as e
+    from engine.retrieval.search import events as e
 
     match event:
         case e.Started(models=models):
@@ -174,7 +174,7 @@ def _say_order(done: Any, retriever: Retriever) -> None:
 
 def document(query: Query, events: Iterator[Event], retriever: Retriever) -> dict[str, Any]:
     """The whole search as one JSON-ready dict."""
-    from engine.retrieval import events as e
+    from engine.retrieval.search import events as e
 
     found: dict[str, Any] = {
         "query": {"text": query.text, "image": query.image is not None and list(query.image.size)},

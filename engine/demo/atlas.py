@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.activations import extract
 from engine.atlas import Atlas, AtlasOptions, build_atlas
-from engine.atlas.measured import record
+from engine.atlas.format.measured import record
 from engine.backbones import load_backbone
 from engine.corpus import open_corpus
 from engine.errors import InputError

@@ -11,13 +11,13 @@ from typing import Any
 
 from engine.activations import extract
 from engine.atlas import Atlas, AtlasOptions, build_atlas
-from engine.atlas.measured import record
+from engine.atlas.format.measured import record
 from engine.backbones import load_backbone
 from engine.corpus import open_corpus
 from engine.demo.texts import build_texts
 from engine.errors import InputError
+from engine.evaluation.language_fidelity import LanguageFidelity
 from engine.metrics import evaluate
-from engine.metrics.language_fidelity import LanguageFidelity
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
 from engine.sae import SparsemaxConfig, load_sae

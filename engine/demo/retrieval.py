@@ -27,11 +27,17 @@ from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
-from engine.retrieval.embedders.adapter import CONFIG, Adapter, AdapterShape, merge_adapters, save_adapter
-from engine.retrieval.embedders.base import embedder_key
-from engine.retrieval.embedders.demo import FOLDER, IMAGES, NAME, NOTE, DemoEmbedder, revision
-from engine.retrieval.sentences import MODEL as SENTENCES
-from engine.retrieval.sentences import SentenceEncoder
+from engine.retrieval.coarse.embedders.adapter import (
+    CONFIG,
+    Adapter,
+    AdapterShape,
+    merge_adapters,
+    save_adapter,
+)
+from engine.retrieval.coarse.embedders.base import embedder_key
+from engine.retrieval.coarse.embedders.demo import FOLDER, IMAGES, NAME, NOTE, DemoEmbedder, revision
+from engine.retrieval.coarse.sentences import MODEL as SENTENCES
+from engine.retrieval.coarse.sentences import SentenceEncoder
 
 DEPTHS = (1, 5, 10)
 

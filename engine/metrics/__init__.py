@@ -1,6 +1,6 @@
 """Metrics of sparse autoencoders: pure functions, each with its definition in the docstring."""
 
-from engine.metrics.evaluation import evaluate
+from engine.evaluation.measure import evaluate
 from engine.metrics.labels import label_entropy, top_label
 from engine.metrics.monosemanticity import MonosemanticitySums, monosemanticity
 from engine.metrics.reconstruction import (

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from app import library
+from app.opened import atlases, corpora
 from engine.atlas import Atlas
 
 
@@ -22,10 +23,10 @@ def atlas_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shown(atlas_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Atlas]:
     """The atlas as the one this server shows."""
-    monkeypatch.setenv(library.VARIABLE, str(atlas_folder))
-    library.forget()
-    yield next(iter(library.atlases().values()))
-    library.forget()
+    monkeypatch.setenv(atlases.VARIABLE, str(atlas_folder))
+    atlases.forget()
+    yield next(iter(atlases.atlases().values()))
+    atlases.forget()
 
 
 @pytest.fixture
@@ -36,3 +37,26 @@ def linked(shown: Atlas, monkeypatch: pytest.MonkeyPatch) -> Atlas:
     monkeypatch.setattr(state, "atlas", lambda: shown)
     monkeypatch.setattr(state, "has_page", lambda name: True)
     return shown
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Four pictures; two of them have captions."""
+    folder = tmp_path / "My pictures"
+    for place, colour in enumerate(("red", "green", "blue", "white")):
+        path = folder / "animals" / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (400, 300), colour).save(path)
+    (folder / "captions.csv").write_text("file,caption\nanimals/0.png,A red wall.\nanimals/1.png,A green wall.\n")
+    return folder
+
+
+@pytest.fixture
+def offered(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[corpora.Entry]:
+    """The folder as a corpus this server offers."""
+    monkeypatch.setenv(corpora.VARIABLE, str(pictures))
+    corpora.forget()
+    entry = corpora.entry(corpora.key_of(pictures))
+    assert entry is not None
+    yield entry
+    corpora.forget()

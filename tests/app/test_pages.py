@@ -7,21 +7,22 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import library
+import app
+from app.opened import atlases
 from app.ui import browser
 from engine.atlas import Atlas
 
-SCRIPT = Path(library.__file__).parent / "entry" / "dashboard.py"
+SCRIPT = Path(app.__file__).parent / "entry" / "dashboard.py"
 
 
 def _concepts() -> None:
-    from app.pages import concepts
+    from app.pages.concepts import page as concepts
 
     concepts.page()
 
 
 def _counts() -> None:
-    from app.pages import activation_counts
+    from app.pages.counts import page as activation_counts
 
     activation_counts.page()
 
@@ -52,14 +53,14 @@ def test_the_frame_draws_and_names_the_atlas(shown: Atlas) -> None:
 
 
 def test_without_an_atlas_the_page_says_which_command_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(library.VARIABLE, str(tmp_path / "nothing"))
-    library.forget()
+    monkeypatch.setenv(atlases.VARIABLE, str(tmp_path / "nothing"))
+    atlases.forget()
     test = AppTest.from_file(str(SCRIPT), default_timeout=30).run()
     assert not test.exception
     commands = [code.value for code in test.code]
     assert any(command.startswith("atomscope validate") for command in commands)
     assert any("atomscope extract" in command for command in commands)
-    library.forget()
+    atlases.forget()
 
 
 def test_a_deep_link_opens_its_atom(shown: Atlas) -> None:
@@ -118,7 +119,7 @@ def test_counts_fall_back_from_a_bad_item_and_position(shown: Atlas) -> None:
 
 
 def test_the_half_per_atom_lists_atoms_of_a_bin(shown: Atlas) -> None:
-    from app import counts
+    from app.pages.counts import figures as counts
 
     firing = counts.firing(shown)
     bin_ = int(firing.atoms.argmax())

@@ -100,7 +100,7 @@ def test_an_item_names_its_terms(client: TestClient, shown: Atlas) -> None:
 
 
 def test_spreadsheets_run_no_formula() -> None:
-    from app.exports import to_csv
+    from app.atlas_ui.exports import to_csv
 
     text = to_csv(pd.DataFrame({"caption": ["=HYPERLINK(1)", "@x", "fine"], "value": [-1.5, 2, 3]})).decode()
     assert "'=HYPERLINK(1)" in text and "'@x" in text and "\nfine" in text and "-1.5" in text

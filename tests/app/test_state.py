@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import library
+import app
+from app.opened import atlases
 from app.ui import browser
 from engine.atlas.synthetic import write_synthetic_atlas
 
-SCRIPT = Path(library.__file__).parent / "entry" / "dashboard.py"
+SCRIPT = Path(app.__file__).parent / "entry" / "dashboard.py"
 
 
 @pytest.fixture
 def two(atlas_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     other = write_synthetic_atlas(tmp_path / "other", 64, 20, seed=9)
-    monkeypatch.setenv(library.VARIABLE, os.pathsep.join([str(atlas_folder), str(other)]))
-    library.forget()
-    return list(library.atlases())
+    monkeypatch.setenv(atlases.VARIABLE, os.pathsep.join([str(atlas_folder), str(other)]))
+    atlases.forget()
+    return list(atlases.atlases())
 
 
 def _card(test: AppTest) -> str:
@@ -40,7 +41,7 @@ def test_the_sidebar_switches_atlases_and_forgets_what_only_the_first_had(two: l
 
 def test_a_link_names_its_atlas_when_there_are_several(two: list[str]) -> None:
     def script() -> None:
-        from app.pages import concepts
+        from app.pages.concepts import page as concepts
 
         concepts.page()
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import library, search, state
+from app import state
+from app.atlas_ui import passage, snippet
 from app.components.atom_map.routes import _texts
-from app.ui import browser, passage, snippet
-from engine.atlas import Atlas
+from app.opened import atlases
+from app.ui import browser
+from engine.atlas import Atlas, search
 from tests.text_atlases import text_atlas
 
 
@@ -23,32 +25,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def texts(folder: Path, atlas_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Atlas]:
     """The atlas of texts, beside one of pictures."""
-    monkeypatch.setenv(library.VARIABLE, f"{folder}:{atlas_folder}")
-    library.forget()
-    yield next(iter(library.atlases().values()))
-    library.forget()
+    monkeypatch.setenv(atlases.VARIABLE, f"{folder}:{atlas_folder}")
+    atlases.forget()
+    yield next(iter(atlases.atlases().values()))
+    atlases.forget()
 
 
 def _overview() -> None:
-    from app.pages import overview
+    from app.pages.overview import page as overview
 
     overview.page()
 
 
 def _counts() -> None:
-    from app.pages import activation_counts
+    from app.pages.counts import page as activation_counts
 
     activation_counts.page()
 
 
 def _concepts() -> None:
-    from app.pages import concepts
+    from app.pages.concepts import page as concepts
 
     concepts.page()
 
 
 def _map() -> None:
-    from app.pages import dictionary_map
+    from app.pages.map import page as dictionary_map
 
     dictionary_map.page()
 
@@ -87,7 +89,7 @@ def test_a_chunk_is_painted_token_by_token(texts: Atlas) -> None:
 
 
 def test_the_other_atlas_still_shows_pictures(texts: Atlas) -> None:
-    pictures = list(library.atlases().values())[1]
+    pictures = list(atlases.atlases().values())[1]
     _, html = _shown(_concepts, atlas=pictures.key)
     assert "/atomscope/thumb/" in html and "as-lines" not in html
 

@@ -6,8 +6,8 @@
 
 Both ways run in processes of their own, one after the other, over the same items.
 
-    ours        engine.atlas.sweep: CSR codes; counts, histograms, exemplar items with heat maps, a reservoir sample, label
-                statistics, monosemanticity, support sizes and thresholds, co-activation, for all atoms at once
+    ours        engine.atlas.build.token_pass: CSR codes; counts, histograms, exemplar items with heat maps, a reservoir
+                sample, label statistics, monosemanticity, support sizes and thresholds, co-activation, for all atoms at once
     published   what compute_sae_feature_data.py of the published code of arXiv 2604.14925 does, batch by batch of 16 images:
                 a dense forward (scores, full sort, gate, reconstruction), then sums, counts, torch.topk over the batch for
                 every atom and a running merge, here over tokens. It yields the top tokens, the mean and the count of an
@@ -165,10 +165,10 @@ def _peak() -> int:
 def _ours(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:
     import torch
 
-    from engine.atlas import sweep as module
-    from engine.atlas.accumulate import Accumulators
-    from engine.atlas.sample import encode, histogram_edges
-    from engine.atlas.statistics import label_ids
+    from engine.atlas.build import token_pass as module
+    from engine.atlas.build.accumulate import Accumulators
+    from engine.atlas.build.sample import encode, histogram_edges
+    from engine.atlas.build.statistics import label_ids
     from engine.progress import Silent
 
     spent = 0.0

@@ -170,8 +170,8 @@ def _pass(job: dict[str, Any], store: Any, config: Any, parameters: int) -> int:
     import numpy as np
     import torch
 
-    from engine.atlas.accumulate import Accumulators
-    from engine.atlas.sweep import sweep
+    from engine.atlas.build.accumulate import Accumulators
+    from engine.atlas.build.token_pass import sweep
     from engine.progress import Silent
     from engine.sae import load_sae
 

@@ -155,9 +155,9 @@ def _published(
     from transformers import AutoModelForImageTextToText
 
     from engine.backbones.checkpoints import quiet
-    from engine.retrieval.answers import judge
-    from engine.retrieval.mllm import load_mllm
-    from engine.retrieval.prompts import JUDGE, chat
+    from engine.retrieval.fine.answers import judge
+    from engine.retrieval.fine.model import load_mllm
+    from engine.retrieval.fine.prompts import JUDGE, chat
 
     loaded = load_mllm(job["mllm"], "cpu")  # its processor, and where it lies
     processor, folder = loaded.processor, loaded.model.config._name_or_path
@@ -193,11 +193,11 @@ def _ours(
     asked: list[int],
 ) -> dict[str, Any]:
     """The fine scorer as a search runs it; memory emptied before every fresh and every prepared question."""
-    from engine.retrieval.events import PoolEntry
-    from engine.retrieval.fine import CandidateView, FineScorer
-    from engine.retrieval.mllm import load_mllm
-    from engine.retrieval.picture_store import PictureStore
-    from engine.retrieval.query import Query, SearchOptions
+    from engine.retrieval.fine.mllm_scorer import CandidateView, FineScorer
+    from engine.retrieval.fine.model import load_mllm
+    from engine.retrieval.fine.picture_store import PictureStore
+    from engine.retrieval.search.events import PoolEntry
+    from engine.retrieval.search.query import Query, SearchOptions
 
     folder = tempfile.TemporaryDirectory()  # gone when this function is left
     scorer = FineScorer(load_mllm(job["mllm"], "cpu"), store=PictureStore(Path(folder.name)))

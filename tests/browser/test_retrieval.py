@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from app import corpora
-from app.retrieval import models
+from app.opened import corpora, models
 from engine.corpus import open_corpus
 from engine.paths import ASSETS, DEMO_CORPUS
 from tests.browser.conftest import PATIENCE, Server, View, wait_for

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.components.atom_map.filters import AtomFilter
-from app.components.atom_map.routes import PREFIX, category_names, static_version
-from app.components.atom_map.scales import CATEGORICAL, SEQUENTIAL, as_json, axis_scale, categories_of, color_scale
+from app.components.atom_map.routes import category_names, static_version
+from app.components.atom_map.scales import CATEGORICAL, as_json, axis_scale, categories_of, color_scale
+from app.ui.colours import SEQUENTIAL
+from app.urls import MAP
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -114,11 +116,11 @@ def _event(state: Any) -> MapEvent:
 
 
 def _payload(atlas: Atlas, view: MapView, height: int, small: bool, alt: str) -> dict[str, Any]:
-    static = f"{PREFIX}/static/{static_version()}"
+    static = f"{MAP}/static/{static_version()}"
     return {
         "module": f"{static}/atom_map.js",
         "static": static,
-        "source": f"{PREFIX}/{atlas.key}",
+        "source": f"{MAP}/{atlas.key}",
         "atlas": atlas.key,
         "atoms": atlas.n_atoms,
         "axes": [_axis(atlas, column) for column in (view.x, view.y)],

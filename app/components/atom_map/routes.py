@@ -21,16 +21,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app import library, search
 from app.components.atom_map.filters import AtomFilter, numeric_columns
 from app.components.atom_map.ids import decode_ids
 from app.components.atom_map.scales import CATEGORICAL, categories_of
+from app.urls import MAP
+from engine.atlas import search
 from engine.errors import InputError
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
 
-PREFIX = "/atomscope/map"
 STATIC = Path(__file__).parent / "static"
 CARD_EXEMPLARS = 6
 CARD_TEXTS = 4
@@ -59,8 +59,8 @@ def map_routes(lookup: Lookup, thumb_url: ThumbUrl) -> list[Route]:
         "clusters.json": _clusters,
         "atoms/{atom:int}.json": lambda atlas, request: _card(atlas, request, thumb_url),
     }
-    routes = [Route(f"{PREFIX}/static/{{version}}/{{name}}", _static)]
-    routes += [Route(f"{PREFIX}/{{key}}/{path}", _of_atlas(lookup, answer)) for path, answer in answers.items()]
+    routes = [Route(f"{MAP}/static/{{version}}/{{name}}", _static)]
+    routes += [Route(f"{MAP}/{{key}}/{path}", _of_atlas(lookup, answer)) for path, answer in answers.items()]
     return routes
 
 
@@ -140,7 +140,7 @@ def _card(atlas: Atlas, request: Request, thumb_url: ThumbUrl) -> Response:
     texts = items["kind"] == "text"
     card = {
         "atom": atom,
-        "label": library.names(atlas)[atom],
+        "label": search.names(atlas)[atom],
         "status": str(row["status"]),
         "values": {name: _finite(row[name]) for name in numeric_columns(atlas.atoms)},
         "thumbs": [thumb_url(atlas, int(item)) for item in items.index[~texts]],
@@ -167,7 +167,7 @@ def _texts(atlas: Atlas, best: Any) -> list[dict[str, str]]:
 
 
 def matching(atlas: Atlas, words: str) -> np.ndarray:
-    """Atoms that :func:`app.search.find` finds, and the atom itself when the words are its number; ascending int64."""
+    """Atoms that :func:`engine.atlas.search.find` finds, and the atom itself when the words are its number; ascending int64."""
     found = {hit.atom for hit in search.find(atlas, words, limit=atlas.n_atoms)}
     number = words.strip().removeprefix("#")
     if number.isascii() and number.isdigit() and len(number) < 10 and int(number) < atlas.n_atoms:

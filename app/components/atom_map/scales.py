@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
-CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
-SEQUENTIAL = {"viridis": VIRIDIS, "cividis": CIVIDIS}
-
-OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-"""Seven categories that stay apart under every common colour vision; the eighth is the theme's text colour."""
+from app.ui.colours import OKABE_ITO
 
 CATEGORICAL = {"cluster": "cluster", "top_label": "heaviest class label", "status": "status"}
 """Columns that name a category, with the words a person reads."""

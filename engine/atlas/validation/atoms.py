@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.atlas.grouping import place_in_group
-from engine.atlas.schema import LABELS_KEPT, NEIGHBOUR_KINDS
-from engine.atlas.tables import open_parquet, read_whole
+from engine.atlas.build.grouping import place_in_group
+from engine.atlas.format.schema import LABELS_KEPT, NEIGHBOUR_KINDS
+from engine.atlas.format.tables import open_parquet, read_whole
+from engine.atlas.format.writer import status_counts, statuses
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop, check_columns, no_nulls, same_float
-from engine.atlas.writer import status_counts, statuses
 
 
 def check_atoms(context: Context) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.atlas.grouping import place_among_equals, segments
-from engine.atlas.schema import EXEMPLAR_KINDS, HEAT_KEPT
+from engine.atlas.build.grouping import place_among_equals, segments
+from engine.atlas.format.schema import EXEMPLAR_KINDS, HEAT_KEPT
 from engine.atlas.validation.atoms import check_ranks, kind_numbers
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop, same_float

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.atlas.reader import check_header, corpus_folder
-from engine.atlas.schema import CODE_ARRAYS, COLUMNS, REQUIRED_TABLES, TEXT_TABLES
+from engine.atlas.format.reader import check_header, corpus_folder
+from engine.atlas.format.schema import CODE_ARRAYS, COLUMNS, REQUIRED_TABLES, TEXT_TABLES
 from engine.atlas.validation.report import Report, Stop
 from engine.errors import InputError
 from engine.files import read_json, sha256

@@ -10,10 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from engine.atlas.grouping import place_in_group
-from engine.atlas.reader import corpus_folder
-from engine.atlas.schema import CODE_ARRAYS, ENTRANTS_KEPT, ITEM_KINDS, THUMBS_PER_GROUP, TOKENS_PER_GROUP
-from engine.atlas.tables import open_parquet
+from engine.atlas.build.grouping import place_in_group
+from engine.atlas.format.reader import corpus_folder
+from engine.atlas.format.schema import (
+    CODE_ARRAYS,
+    ENTRANTS_KEPT,
+    ITEM_KINDS,
+    THUMBS_PER_GROUP,
+    TOKENS_PER_GROUP,
+)
+from engine.atlas.format.tables import open_parquet
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop, check_columns, same_float
 

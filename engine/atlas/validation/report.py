@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.atlas.schema import arrow_schema
+from engine.atlas.format.schema import arrow_schema
 from engine.errors import AtomscopeError
 
 

@@ -22,8 +22,8 @@ from engine.demo.mllm.views import load_views
 from engine.files import read_json, write_json
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
-from engine.retrieval.embedders import load_embedder
-from engine.retrieval.sentences import MODEL, SentenceEncoder
+from engine.retrieval.coarse.embedders import load_embedder
+from engine.retrieval.coarse.sentences import MODEL, SentenceEncoder
 
 
 def build_demo_mllm(

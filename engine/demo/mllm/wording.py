@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.retrieval.prompts import DESCRIBE, JUDGE, RATE, SCORE
+from engine.retrieval.fine.prompts import DESCRIBE, JUDGE, RATE, SCORE
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from engine.progress import Progress
-from engine.retrieval.embedders.base import Embedder
+from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.evaluation.coarse import DIRECTIONS, Asked, Direction, Galleries, open_galleries
 from engine.retrieval.evaluation.measures import DEPTHS, gains, hits, interval, median, recalls
 from engine.retrieval.evaluation.pairs import PairSet
 from engine.retrieval.evaluation.scorebook import Judged, ScoreBook
 from engine.retrieval.evaluation.timing import timed
-from engine.retrieval.events import Mode, PoolEntry
-from engine.retrieval.query import Enhancement
-from engine.retrieval.ranking import final_order
-from engine.retrieval.scorer import Scorer
+from engine.retrieval.fine.scorer import Scorer
+from engine.retrieval.search.events import Mode, PoolEntry
+from engine.retrieval.search.query import Enhancement
+from engine.retrieval.search.ranking import final_order
 
 LONGEST_LIST = 9
 """Captions the listwise mode reads in one prompt; larger pools have no listwise score."""

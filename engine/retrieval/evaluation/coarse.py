@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.progress import Progress
-from engine.retrieval.collection import Collection, open_collection
-from engine.retrieval.embedders.base import Embedder, Vectors
+from engine.retrieval.coarse.collection import Collection, open_collection
+from engine.retrieval.coarse.embedders.base import Embedder, Vectors
+from engine.retrieval.coarse.index import ExactIndex
+from engine.retrieval.coarse.vectors import embed_rows
 from engine.retrieval.evaluation.pairs import PairSet, spread
-from engine.retrieval.index import ExactIndex
-from engine.retrieval.vectors import embed_rows
 
 Direction = Literal["text-image", "image-text"]
 DIRECTIONS: tuple[Direction, ...] = ("text-image", "image-text")

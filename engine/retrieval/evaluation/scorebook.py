@@ -19,11 +19,11 @@ from engine.corpus import UnreadableItem
 from engine.files import explain_os_errors
 from engine.paths import cache_dir
 from engine.progress import Progress
-from engine.retrieval import prompts
-from engine.retrieval.candidates import CandidateView
-from engine.retrieval.events import MODES, CandidateScored, FineRecord, Mode, PoolEntry
-from engine.retrieval.query import Enhancement, Query, SearchOptions
-from engine.retrieval.scorer import Scorer
+from engine.retrieval.fine import prompts
+from engine.retrieval.fine.candidates import CandidateView
+from engine.retrieval.fine.scorer import Scorer
+from engine.retrieval.search.events import MODES, CandidateScored, FineRecord, Mode, PoolEntry
+from engine.retrieval.search.query import Enhancement, Query, SearchOptions
 
 _KEPT = ("score", "p_true", "p_false", "label_mass", "entropy", "fired_layer", "milliseconds", "error")
 

@@ -16,14 +16,14 @@ import numpy as np
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress
-from engine.retrieval.collection import open_collection
-from engine.retrieval.embedders.base import Embedder
+from engine.retrieval.coarse.collection import open_collection
+from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.evaluation.loaders import Entry, folder_corpus
 from engine.retrieval.evaluation.measures import interval, median
 from engine.retrieval.evaluation.pairs import spread
 from engine.retrieval.evaluation.scorebook import ScoreBook
-from engine.retrieval.events import Mode
-from engine.retrieval.scorer import Scorer
+from engine.retrieval.fine.scorer import Scorer
+from engine.retrieval.search.events import Mode
 
 _FIELDS = ("filename", "caption", "negative_caption")
 _SEED = 2026

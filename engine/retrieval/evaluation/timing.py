@@ -7,10 +7,10 @@ from typing import Any
 from engine.progress import Progress
 from engine.retrieval.evaluation.coarse import Asked, Direction, Galleries
 from engine.retrieval.evaluation.measures import median
-from engine.retrieval.events import MODES, Done, Mode
-from engine.retrieval.query import Query, SearchOptions
-from engine.retrieval.retriever import Retriever
-from engine.retrieval.scorer import Scorer
+from engine.retrieval.fine.scorer import Scorer
+from engine.retrieval.search.events import MODES, Done, Mode
+from engine.retrieval.search.query import Query, SearchOptions
+from engine.retrieval.search.retriever import Retriever
 
 
 def timed(

@@ -9,11 +9,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app import search
 from app.components.atom_map.filters import AtomFilter
 from app.components.atom_map.ids import encode_ids
-from app.components.atom_map.routes import PREFIX, map_routes, matching, static_version
-from engine.atlas import Atlas
+from app.components.atom_map.routes import map_routes, matching, static_version
+from app.urls import MAP
+from engine.atlas import Atlas, search
 
 
 @pytest.fixture
@@ -24,30 +24,30 @@ def client(shown: Atlas) -> TestClient:
 
 def test_columns_are_little_endian_floats(client: TestClient, shown: Atlas) -> None:
     for column in ("x", "y", "frequency", "firing_count"):
-        answer = client.get(f"{PREFIX}/{shown.key}/columns/{column}.f32")
+        answer = client.get(f"{MAP}/{shown.key}/columns/{column}.f32")
         assert "immutable" in answer.headers["cache-control"]
         np.testing.assert_array_equal(np.frombuffer(answer.content, "<f4"), shown.atoms[column].to_numpy(np.float32))
 
 
 def test_a_point_costs_ten_to_twelve_bytes(client: TestClient, shown: Atlas) -> None:
     paths = ("columns/x.f32", "columns/y.f32", "categories/cluster.i16")
-    sizes = [len(client.get(f"{PREFIX}/{shown.key}/{path}").content) for path in paths]
+    sizes = [len(client.get(f"{MAP}/{shown.key}/{path}").content) for path in paths]
     assert sum(sizes) == 10 * shown.n_atoms
 
 
 def test_filter_bits(client: TestClient, shown: Atlas) -> None:
     wanted = AtomFilter(frozenset({"dead"}), "frequency", 1e-3)
-    answer = client.get(f"{PREFIX}/{shown.key}/visible.bits?{wanted.encoded()}")
+    answer = client.get(f"{MAP}/{shown.key}/visible.bits?{wanted.encoded()}")
     bits = np.unpackbits(np.frombuffer(answer.content, np.uint8), bitorder="little")[: shown.n_atoms].astype(bool)
     np.testing.assert_array_equal(bits, wanted.mask(shown.atoms))
     assert 0 < bits.sum() < shown.n_atoms
 
 
 def test_sets_and_searches(client: TestClient, shown: Atlas) -> None:
-    answer = client.get(f"{PREFIX}/{shown.key}/set.u32?ids={encode_ids(np.array([7, 3]))}")
+    answer = client.get(f"{MAP}/{shown.key}/set.u32?ids={encode_ids(np.array([7, 3]))}")
     assert np.frombuffer(answer.content, "<u4").tolist() == [3, 7]
     word = shown.clusters["label"].iloc[0].split()[0]
-    found = np.frombuffer(client.get(f"{PREFIX}/{shown.key}/search.u32?q={word}").content, "<u4")
+    found = np.frombuffer(client.get(f"{MAP}/{shown.key}/search.u32?q={word}").content, "<u4")
     assert set(found.tolist()) == {hit.atom for hit in search.find(shown, word, limit=shown.n_atoms)}
     assert len(found)
 
@@ -61,12 +61,12 @@ def test_a_number_finds_its_atom(shown: Atlas) -> None:
 
 def test_a_card_names_the_atom_and_its_pictures(client: TestClient, shown: Atlas) -> None:
     atom = int(np.flatnonzero(shown.atoms["status"] == "live")[0])
-    card = client.get(f"{PREFIX}/{shown.key}/atoms/{atom}.json").json()
+    card = client.get(f"{MAP}/{shown.key}/atoms/{atom}.json").json()
     assert card["label"] == shown.atoms["label"].iloc[atom]
     first = shown.exemplars(atom, "top")["item"].iloc[0]
     assert card["thumbs"][0] == f"/thumb/{first}"
     dead = int(np.flatnonzero(shown.atoms["status"] == "dead")[0])
-    assert client.get(f"{PREFIX}/{shown.key}/atoms/{dead}.json").json()["values"]["mean_activation"] is None
+    assert client.get(f"{MAP}/{shown.key}/atoms/{dead}.json").json()["values"]["mean_activation"] is None
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_a_card_names_the_atom_and_its_pictures(client: TestClient, shown: Atlas
     ],
 )
 def test_what_is_not_there_is_a_404_with_a_sentence(client: TestClient, shown: Atlas, path: str) -> None:
-    answer = client.get(f"{PREFIX}/{shown.key}/{path}")
+    answer = client.get(f"{MAP}/{shown.key}/{path}")
     assert answer.status_code == 404
     assert answer.json()["error"].endswith(".")
-    assert client.get(f"{PREFIX}/unknown/columns/x.f32").status_code == 404
+    assert client.get(f"{MAP}/unknown/columns/x.f32").status_code == 404
 
 
 def test_static_files_and_nothing_else(client: TestClient) -> None:
-    static = f"{PREFIX}/static/{static_version()}"
+    static = f"{MAP}/static/{static_version()}"
     script = client.get(f"{static}/atom_map.js")
     assert script.headers["content-type"].startswith("text/javascript")
     plotly = client.get(f"{static}/plotly.min.js")

@@ -13,10 +13,10 @@ from engine.demo.retrieval import AdapterConfig, recall, train_adapter
 from engine.files import read_json, sha256
 from engine.paths import DEMO_CORPUS
 from engine.progress import Silent
-from engine.retrieval.embedders.adapter import load_adapter
-from engine.retrieval.embedders.base import embedder_key
-from engine.retrieval.embedders.demo import FOLDER, IMAGES, NAME, revision
-from engine.retrieval.sentences import MODEL
+from engine.retrieval.coarse.embedders.adapter import load_adapter
+from engine.retrieval.coarse.embedders.base import embedder_key
+from engine.retrieval.coarse.embedders.demo import FOLDER, IMAGES, NAME, revision
+from engine.retrieval.coarse.sentences import MODEL
 
 SMALL = AdapterConfig(members=2, hidden=64, dropout=0.1, passes=60, batch=32, phrasings=2, text_lr=3e-3, image_lr=1e-3)
 

@@ -13,8 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from PIL import Image
 
-    from engine.retrieval.fine import CandidateView, FineScorer
-    from engine.retrieval.mllm import Mllm
+    from engine.retrieval.fine.mllm_scorer import CandidateView, FineScorer
+    from engine.retrieval.fine.model import Mllm
 
 # Special tokens each architecture's processor and chat template want to find.
 SPECIAL = {
@@ -244,7 +244,7 @@ def tiny_mllm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def loaded(tiny_mllm: Callable[[str], str]) -> Callable[[str], Mllm]:
     """``loaded(kind)``: the tiny model of that architecture, loaded once for all tests."""
-    from engine.retrieval.mllm import load_mllm
+    from engine.retrieval.fine.model import load_mllm
 
     return cache(lambda kind: load_mllm(tiny_mllm(kind), "cpu"))
 
@@ -252,7 +252,7 @@ def loaded(tiny_mllm: Callable[[str], str]) -> Callable[[str], Mllm]:
 @pytest.fixture
 def scorer(loaded: Callable[[str], Mllm]) -> Callable[..., FineScorer]:
     """``scorer(kind, **options)``: a fresh fine scorer with empty caches on a tiny model."""
-    from engine.retrieval.fine import FineScorer
+    from engine.retrieval.fine.mllm_scorer import FineScorer
 
     return lambda kind="llava", **options: FineScorer(loaded(kind), **options)
 
@@ -271,8 +271,8 @@ def pictures() -> list[Image.Image]:
 @pytest.fixture
 def views(pictures: list[Image.Image]) -> Callable[..., list[CandidateView]]:
     """``views(n)``: the first ``n`` pictures with captions, as candidates of a pool."""
-    from engine.retrieval.events import PoolEntry
-    from engine.retrieval.fine import CandidateView
+    from engine.retrieval.fine.mllm_scorer import CandidateView
+    from engine.retrieval.search.events import PoolEntry
 
     captions = [
         "a red square",

@@ -12,14 +12,14 @@ import pytest
 from engine.corpus import open_corpus
 from engine.errors import InputError
 from engine.progress import Silent
-from engine.retrieval.collection import open_collection
+from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.evaluation import BenchmarkOptions, PairSet, benchmark, from_corpus
 from engine.retrieval.evaluation.measures import gains, interval, recalls
 from engine.retrieval.evaluation.pairs import spread
-from engine.retrieval.events import CandidateScored, Done, FineRecord
-from engine.retrieval.query import Enhancement, Query, SearchOptions
-from engine.retrieval.ranking import Prior
-from engine.retrieval.retriever import Retriever
+from engine.retrieval.search.events import CandidateScored, Done, FineRecord
+from engine.retrieval.search.query import Enhancement, Query, SearchOptions
+from engine.retrieval.search.ranking import Prior
+from engine.retrieval.search.retriever import Retriever
 
 
 class Oracle:

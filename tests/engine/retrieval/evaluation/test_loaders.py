@@ -13,8 +13,8 @@ from PIL import Image
 from engine.errors import InputError
 from engine.progress import Silent
 from engine.retrieval.evaluation import benchmark_sugarcrepe, is_sugarcrepe, load_pairs
-from engine.retrieval.events import CandidateScored, FineRecord
-from engine.retrieval.query import Query, SearchOptions
+from engine.retrieval.search.events import CandidateScored, FineRecord
+from engine.retrieval.search.query import Query, SearchOptions
 
 NAMES = ("1.jpg", "2.jpg", "3.jpg")
 

@@ -1,1 +1,0 @@
-"""What the Compare page computes: which SAEs can stand side by side, how their atoms match, what they see in a picture."""

@@ -1,0 +1,79 @@
+"""The atlases this server shows: opened once, shared by the pages and the image routes of the process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import AtomscopeError
+from engine.files import stamp
+from engine.paths import demo_atlases
+
+if TYPE_CHECKING:
+    from engine.atlas import Atlas
+
+# How `atomscope serve` tells the server process (and `streamlit run app/server.py`) what to show.
+VARIABLE = "ATOMSCOPE_ATLASES"
+
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One folder the server was asked to show: an open atlas, or one sentence that says why it cannot be opened."""
+
+    path: Path
+    atlas: Atlas | None
+    problem: str = ""
+
+
+def atlas_paths() -> list[Path]:
+    """The folders to show, in the order given; the demo atlases when none was named."""
+    named = [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    return named or demo_atlases()
+
+
+def entries() -> tuple[Entry, ...]:
+    """Every folder that was named, opened. Two folders of the same content are shown once.
+
+    A folder that was rebuilt since (its ``atlas.json`` is another file) is opened again.
+    """
+    return _entries(tuple((path, stamp(path / "atlas.json")) for path in atlas_paths()))
+
+
+@lru_cache(maxsize=4)
+def _entries(stamped: tuple[tuple[Path, tuple[int, int] | None], ...]) -> tuple[Entry, ...]:
+    from engine.atlas import Atlas
+
+    opened: list[Entry] = []
+    keys: set[str] = set()
+    with _LOCK:
+        for path, _ in stamped:
+            try:
+                atlas = Atlas.open(path)
+            except AtomscopeError as error:
+                opened.append(Entry(path, None, str(error)))
+                continue
+            if atlas.key not in keys:
+                keys.add(atlas.key)
+                opened.append(Entry(path, atlas))
+    return tuple(opened)
+
+
+def atlases() -> dict[str, Atlas]:
+    """Key -> atlas, for those that opened."""
+    return {entry.atlas.key: entry.atlas for entry in entries() if entry.atlas is not None}
+
+
+def find(key: str) -> Atlas | None:
+    """The open atlas with this key, or None."""
+    return atlases().get(key)
+
+
+def forget() -> None:
+    """Close everything: the next reader opens the folders again (tests, and an atlas rebuilt in place)."""
+    _entries.cache_clear()

@@ -1,0 +1,1 @@
+"""Compare: several SAEs on the same activations, side by side."""

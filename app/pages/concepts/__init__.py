@@ -1,0 +1,1 @@
+"""Concepts: one atom at a time."""

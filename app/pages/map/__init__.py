@@ -1,0 +1,1 @@
+"""Dictionary map: all atoms at once, similar ones together."""

@@ -1,0 +1,1 @@
+"""Overview: what an atlas holds and how good it is."""

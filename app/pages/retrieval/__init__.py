@@ -1,0 +1,1 @@
+"""Retrieval: search pictures, and watch a multimodal model decide."""

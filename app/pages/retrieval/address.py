@@ -1,0 +1,65 @@
+"""The address of the Retrieval page: followed when it says something new, written when a person searches or steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app import state
+from app.opened import corpora, models
+from app.pages.retrieval.form import fill
+from app.pages.retrieval.request import FIRST_STEP, STEPS, Request, read, write
+from app.pages.retrieval.session import Session
+
+_OURS = (*write(Request()), "step", "candidate")
+
+
+def follow_address(session: Session) -> None:
+    """Do what the address says, unless that is what is shown already."""
+    given = {name: st.query_params[name] for name in _OURS if name in st.query_params}
+    step, candidate = given.pop("step", None), given.pop("candidate", "")
+    if step is not None and step not in STEPS:
+        state.notice(f"There is no step {step[:40]!r}. Showing {STEPS[session.step]!r}.")
+        del st.query_params["step"]
+    elif step is not None:
+        session.step = step
+    if given == session.address or (not given and (session.run is not None or session.address is None)):
+        session.address = session.address or given
+        _choose(session, candidate)
+        return
+    session.address = given
+    request, notices = read(given, corpora.paths(), session.uploads)
+    entry = corpora.entry(request.corpus)
+    if entry is not None and entry.corpus is not None:
+        if request.item and models.item_row(entry, request.item) is None:
+            notices.append(f"{entry.corpus.name} has no item {request.item[:60]!r}; the picture is left out.")
+            request = replace(request, item="")
+        if request.split not in ("", "all", *entry.corpus.splits):
+            notices.append(f"{entry.corpus.name} has no split {request.split[:40]!r}; its default is searched.")
+            request = replace(request, split="")
+    for sentence in notices:
+        state.notice(sentence)
+    fill(session, request)
+    if request.asks:
+        session.search(request)
+    _choose(session, candidate)
+
+
+def _choose(session: Session, candidate: str) -> None:
+    """Make the corpus item with this id the candidate that a step looks at; "" leaves the first of the order."""
+    entry = corpora.entry(session.run.request.corpus) if session.run is not None else None
+    session.picked = models.item_row(entry, candidate) if entry is not None and candidate else None
+    if candidate and entry is not None and session.picked is None:
+        state.notice(f"There is no candidate {candidate[:60]!r}. Showing the first.")
+        del st.query_params["candidate"]
+
+
+def show_address(session: Session) -> None:
+    """Write search and step into the address, as one entry of the browser's history."""
+    request = session.run.request if session.run is not None else session.draft
+    entry = corpora.entry(request.corpus)
+    chosen = None
+    if session.picked is not None and entry is not None and entry.corpus is not None:
+        chosen = str(entry.corpus.items["id"].iat[session.picked])
+    state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None, "candidate": chosen})

@@ -1,1 +1,0 @@
-"""What the Retrieval page knows without drawing: requests, the queue of searches, events made into what a person sees."""

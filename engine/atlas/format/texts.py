@@ -1,0 +1,153 @@
+"""Atlases of texts: the token table, what stands at and around a token, and names for atoms from those words."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from engine.atlas.build.words import STOP_WORDS, Terms, collect_terms
+from engine.atlas.format.schema import arrow_schema
+from engine.atlas.format.tables import TEXT_LEVEL, lists, make_table, parquet_options
+from engine.atlas.format.writer import ITEMS_PER_GROUP, Exemplars
+
+if TYPE_CHECKING:
+    from engine.activations import ActivationStore
+    from engine.atlas.build.naming import Names
+
+AROUND = 60
+"""Characters of context on each side of a token whose words may name an atom."""
+
+ONE_WORD = 0.5
+"""Share of an atom's exemplars (by activation) above which the word they peak on is its name."""
+
+_WORDLIKE = re.compile(r"[^\W_]")
+
+
+def write_tokens(folder: Path, store: ActivationStore) -> None:
+    """Write ``tokens.parquet`` from the token ids and starts of a store of texts."""
+    ids, starts = store.token_ids, store.token_starts
+    assert ids is not None and starts is not None
+    schema = arrow_schema("tokens.parquet")
+    # Starts rise by the length of a word: their differences fit into a byte.
+    rising = {"use_dictionary": ["ids.list.element"], "column_encoding": {"starts.list.element": "DELTA_BINARY_PACKED"}}
+    options = parquet_options(schema, TEXT_LEVEL) | rising
+    with pq.ParquetWriter(folder / "tokens.parquet", schema, **options) as writer:
+        for first in range(0, max(len(ids), 1), ITEMS_PER_GROUP):
+            rows = slice(first, min(first + ITEMS_PER_GROUP, len(ids)))
+            offsets = np.arange(rows.stop - first + 1) * ids.shape[1]
+            columns = {
+                "item": np.arange(first, rows.stop),
+                "ids": lists(offsets, np.asarray(ids[rows]).reshape(-1), pa.int32()),
+                "starts": lists(offsets, np.asarray(starts[rows]).reshape(-1), pa.int32()),
+            }
+            writer.write_table(make_table("tokens.parquet", columns))
+
+
+@dataclass(frozen=True)
+class Snippets:
+    """What stands at and around the tokens of a text corpus.
+
+    Attributes
+    ----------
+    captions : list of str
+        Text of every item.
+    starts : int [n_items, P]
+        Where each token begins in it, characters.
+    separator : str
+        What the token between two texts looks like, "" when unknown.
+    """
+
+    captions: list[str]
+    starts: NDArray[np.int32]
+    separator: str
+
+    def span(self, item: int, position: int) -> tuple[int, int]:
+        """First character of a token and the one after its last."""
+        starts = self.starts[item]
+        end = int(starts[position + 1]) if position + 1 < len(starts) else len(self.captions[item])
+        return int(starts[position]), end
+
+    def text_bounds(self, item: int, first: int, last: int) -> tuple[int, int]:
+        """The characters of the one text inside the chunk that holds ``first`` to ``last``."""
+        caption = self.captions[item]
+        if not self.separator:
+            return 0, len(caption)
+        before = caption.rfind(self.separator, 0, first)
+        after = caption.find(self.separator, last)
+        return (0 if before < 0 else before + len(self.separator)), (len(caption) if after < 0 else after)
+
+    def word(self, item: int, position: int) -> str:
+        """The whole word a token is part of, lower case; punctuation as it is; "end of text" for the separator."""
+        first, last = self.span(item, position)
+        caption = self.captions[item]
+        piece = caption[first:last]
+        if self.separator and piece == self.separator:
+            return "end of text"
+        if not _WORDLIKE.search(piece):
+            return piece.strip() or "space"
+        first += len(piece) - len(piece.lstrip())
+        last -= len(piece) - len(piece.rstrip())
+        while first > 0 and caption[first - 1].isalnum():
+            first -= 1
+        while last < len(caption) and caption[last].isalnum():
+            last += 1
+        return caption[first:last].lower()
+
+    def window(self, item: int, position: int) -> str:
+        """The words around a token, at most ``AROUND`` characters each way and inside its own text."""
+        first, last = self.span(item, position)
+        low, high = self.text_bounds(item, first, last)
+        left, right = max(low, first - AROUND), min(high, last + AROUND)
+        caption = self.captions[item]
+        if left > low:  # whole words only
+            left = min(first, caption.find(" ", left) % (len(caption) + 1))
+        if right < high:
+            right = max(last, caption.rfind(" ", 0, right))
+        words = caption[left:right]  # of the separator itself: the end of the text before it
+        return words.replace(self.separator, " ").strip() if self.separator else words
+
+
+def snippets_of(items: pd.DataFrame, starts: NDArray[np.int32], backbone: dict[str, object]) -> Snippets:
+    """The snippets of a store's or an atlas's items."""
+    preprocessing = backbone.get("preprocessing")
+    separator = preprocessing.get("separator") if isinstance(preprocessing, dict) else None
+    token = str(separator.get("token", "")) if isinstance(separator, dict) else ""
+    return Snippets([str(caption) for caption in items["caption"]], starts, token)
+
+
+def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> Terms:
+    """Terms of every exemplar (a row each, in order): those around the token where its value is reached."""
+    words = [
+        snippets.window(int(item), int(position))
+        for item, position in zip(exemplars.item, exemplars.position, strict=True)
+    ]
+    return collect_terms(words, [()] * len(words), [""] * len(words))
+
+
+def prefer_one_word(names: Names, exemplars: Exemplars, snippets: Snippets) -> None:
+    """Where half of an atom's top exemplars peak on one word, that word is the name; what was there goes behind it.
+
+    A word that says nothing by itself ("of"), or punctuation, is put in quotes: the atom is about the token then.
+    """
+    weight: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in np.flatnonzero((exemplars.kind == 0) & (exemplars.value > 0)):
+        word = snippets.word(int(exemplars.item[row]), int(exemplars.position[row]))
+        weight[int(exemplars.atom[row])][word] += float(exemplars.value[row])
+    for atom, words in weight.items():
+        best = max(words, key=lambda word: (words[word], word))
+        if words[best] < ONE_WORD * sum(words.values()) or len(words) == 0:
+            continue
+        plain = _WORDLIKE.search(best) and best not in STOP_WORDS
+        name = best if plain else f"“{best}”"
+        behind = [known for known in (names.label[atom], *names.candidates[atom]) if known and known != best]
+        names.label[atom] = name
+        names.candidates[atom] = behind[: max(len(names.candidates[atom]), 1)]

@@ -1,0 +1,1 @@
+"""Held-out measurement of SAEs: which activations, which classifier, the table."""

@@ -1,6 +1,0 @@
-"""Visual enhancement: what a model has seen is shown to it again where its layers are in doubt (RetLLM, arXiv 2602.22278)."""
-
-from engine.retrieval.enhancement.architecture import fault
-from engine.retrieval.enhancement.lens import LayerLens
-
-__all__ = ["LayerLens", "fault"]

@@ -1,0 +1,58 @@
+"""What a score mode is given, and the parts of a record that are the same in every mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from engine.retrieval.fine.answers import entropy, top_tokens
+from engine.retrieval.fine.pictures import Picture
+from engine.retrieval.fine.prompts import Question, Statement, ask
+from engine.retrieval.fine.reader import Lens, Prompt, Reader
+from engine.retrieval.search.events import FineRecord, Mode, PoolEntry
+
+
+@dataclass(frozen=True)
+class Task:
+    """One candidate to judge: the statement, and its pictures in the statement's order."""
+
+    entry: PoolEntry
+    statement: Statement
+    pictures: tuple[Picture, ...]
+
+
+Score = Callable[[Reader, Sequence[Task], Lens | None], list[FineRecord]]
+"""A mode: records of some tasks, in their order. ``milliseconds`` is left to the caller."""
+
+
+def prompts(reader: Reader, tasks: Sequence[Task], question: Question) -> list[Prompt]:
+    """The prompt of every task; what stands before the caption is its stem."""
+    return [
+        reader.prompt(
+            ask(task.statement, question),
+            task.pictures,
+            None
+            if not task.statement.caption
+            else lambda caption, task=task: ask(replace(task.statement, caption=caption), question),  # type: ignore[misc]
+        )
+        for task in tasks
+    ]
+
+
+def record(reader: Reader, task: Task, prompt: Prompt, logits: Tensor, mode: Mode, **values: Any) -> FineRecord:
+    """A record with what every mode knows: prompt, entropy and likeliest tokens of ``logits`` [vocabulary]."""
+    return FineRecord(
+        entry=task.entry,
+        mode=mode,
+        entropy=entropy(logits),
+        top_tokens=top_tokens(reader.mllm.tokenizer, logits),
+        prompt=reader.shown(prompt),
+        prompt_tokens=len(prompt.ids),
+        cache=prompt.reused,
+        fired_layer=prompt.sight.fired,
+        layer_entropy=prompt.sight.entropy,
+        **values,
+    )

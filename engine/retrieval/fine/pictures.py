@@ -1,0 +1,197 @@
+"""Pictures as the model sees them: preprocessed once, read once by the vision tower, kept while there is room.
+
+The vision tower is by far the dearest part of a fine score and its output depends on the picture alone. It is handed back
+to the model through ``mm_encoder_outputs``; what else the model wants to know of a picture (its grid) is kept beside it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine.errors import AtomscopeError
+from engine.retrieval.fine.byte_cache import ByteCache
+from engine.retrieval.fine.model import Mllm
+from engine.retrieval.fine.picture_store import PictureStore
+
+_TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets")
+_PIXELS = "pixel_"
+"""What the vision tower reads begins so; everything else a processor says of a picture goes to the decoder too."""
+
+
+@dataclass
+class Picture:
+    """One picture, ready for prompts.
+
+    Attributes
+    ----------
+    key : str
+        Stable id of its bytes; "" when it is not to be kept.
+    block : str
+        What stands for it in a prompt: marks, and one image token a patch.
+    inputs : dict of Tensor
+        What the processor made of it: pixels and grids.
+    encoded : dict or None
+        The vision tower's output.
+    reused : bool
+        Whether the vision tower's output came from memory or disk.
+    """
+
+    key: str
+    block: str
+    inputs: dict[str, Tensor]
+    encoded: dict[str, Any] | None = None
+    reused: bool = False
+
+    @property
+    def grids(self) -> dict[str, Tensor]:
+        """Inputs the decoder needs besides the tower's output."""
+        return {name: value for name, value in self.inputs.items() if not name.startswith(_PIXELS)}
+
+
+@dataclass
+class Shelf:
+    """All pictures one model has seen lately.
+
+    One shelf belongs to one model with one preprocessing, so a picture's key is enough to find it again.
+
+    Attributes
+    ----------
+    store : PictureStore
+        Pictures read ahead of any search. It is only looked into here; ``preparation`` fills it.
+    share : bool
+        Whether this architecture takes a vision output that was computed before. Where it does not, pixels are given anew
+        with every prompt.
+    """
+
+    mllm: Mllm
+    limit: int
+    store: PictureStore
+    share: bool = True
+    _kept: ByteCache[Picture] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kept = ByteCache(self.limit)
+        self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
+
+    def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
+        """The picture under ``key``; ``image`` is called only if it is not on the shelf.
+
+        Raises
+        ------
+        UnreadableItem
+            Whatever ``image`` raises.
+        AtomscopeError
+            If the model's processor cannot read the picture.
+        """
+        found = self._kept.get(key) if key else None
+        if found is not None:
+            found.reused = found.encoded is not None
+            return found
+        if key and self.share and (kept := self.store.get(key, self.mllm.device)) is not None:
+            picture = Picture(key, *kept, reused=True)
+            self._keep(picture)
+            return picture
+        return self._prepare(key, image())
+
+    @torch.inference_mode()
+    def encode(self, pictures: Sequence[Picture]) -> None:
+        """Run the vision tower on those pictures that have not been through it, alike ones together, and keep them."""
+        if not self.share:
+            return
+        groups: dict[Any, list[Picture]] = {}
+        for picture in {id(picture): picture for picture in pictures if picture.encoded is None}.values():
+            shapes = tuple((name, tuple(value.shape)) for name, value in sorted(picture.inputs.items()))
+            groups.setdefault(shapes, []).append(picture)
+        for alike in groups.values():
+            inputs = {name: torch.cat([p.inputs[name] for p in alike]) for name in alike[0].inputs}
+            output = self._tower(inputs)
+            for number, picture in enumerate(alike):
+                picture.encoded = {name: _part(value, number, len(alike)) for name, value in output.items()}
+                picture.inputs = picture.grids
+                if picture.key:
+                    self._keep(picture)
+
+    def inputs(self, pictures: Sequence[Picture]) -> dict[str, Any]:
+        """What the model's forward gets for these pictures, in the order they stand in the batch."""
+        if not pictures:
+            return {}
+        found: dict[str, Any] = {
+            name: torch.cat([picture.inputs[name] for picture in pictures]) for name in pictures[0].inputs
+        }
+        if self.share:
+            parts = [picture.encoded or {} for picture in pictures]
+            joined = {name: _join([part[name] for part in parts]) for name in parts[0]}
+            found["mm_encoder_outputs"] = {"image": _Encoded(joined)}
+        return found
+
+    def clear(self) -> None:
+        """Take all pictures off the shelf."""
+        self._kept.clear()
+
+    def _keep(self, picture: Picture) -> None:
+        self._kept.put(picture.key, picture, _size(picture.encoded) + _size(picture.inputs))
+
+    def _tower(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
+        read = self.mllm.model.get_image_features
+        known = inspect.signature(read).parameters
+        named = {name: value for name, value in inputs.items() if name in known}
+        output = read(**named, return_dict=True)
+        return {name: output[name] for name in ("pooler_output", "deepstack_features") if name in output}
+
+    def _prepare(self, key: str, image: Image.Image) -> Picture:
+        mark = self.mllm.image_token
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        try:
+            made = self.mllm.processor(text=[mark], images=[image], return_text_replacement_offsets=True)
+            (replaced,) = made["text_replacement_offsets"][0]
+        except (ValueError, RuntimeError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise AtomscopeError(f"The model's processor cannot read the picture: {error}") from error
+        inputs = {name: self._tensor(value) for name, value in made.items() if name not in _TEXT}
+        return Picture(key, str(replaced["replacement"]), inputs)
+
+    def _tensor(self, value: Any) -> Tensor:
+        tensor = torch.as_tensor(np.asarray(value)).to(self.mllm.device)
+        return tensor.to(self.mllm.model.dtype) if tensor.is_floating_point() else tensor
+
+
+class _Encoded(dict[str, Any]):
+    """A tower's output as the models read it: by attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _part(value: Any, number: int, count: int) -> Any:
+    """The share of picture ``number`` of ``count`` alike ones: a tensor's rows, or a list's elements; layers of them."""
+    if isinstance(value, Tensor):
+        return value.chunk(count)[number].clone()
+    if isinstance(value[0], Tensor):
+        each = len(value) // count
+        return [part.clone() for part in value[number * each : (number + 1) * each]]
+    return [_part(layer, number, count) for layer in value]
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    """The inverse of :func:`_part`."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(list(parts))
+    if isinstance(parts[0][0], Tensor):
+        return [tensor for part in parts for tensor in part]
+    return [_join(layers) for layers in zip(*parts, strict=True)]
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    return sum(_size(part) for part in (value.values() if isinstance(value, dict) else value))

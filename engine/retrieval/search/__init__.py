@@ -1,0 +1,1 @@
+"""The search: a query, the events it makes, the final order."""

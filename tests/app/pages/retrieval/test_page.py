@@ -1,0 +1,240 @@
+"""The page as a script: what the address starts, what bad input is told, and that sessions keep apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from app.opened import corpora, models
+from app.pages.retrieval.request import Request
+from app.pages.retrieval.session import UPLOADS, Session
+from app.pages.retrieval.uploads import Upload
+from app.pages.retrieval.view import view_of
+from app.ui import browser
+from engine.atlas import Atlas
+from engine.errors import InputError
+
+
+def _page() -> None:
+    from app.pages.retrieval import page as retrieval
+
+    retrieval.page()
+
+
+@pytest.fixture
+def asked(
+    shown: Atlas, offered: corpora.Entry, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> list[Request]:
+    """The searches that were made; each is answered at once with a recorded stream over the four pictures."""
+    from dataclasses import replace
+
+    made: list[Request] = []
+
+    def search(job: Any, request: Request, upload: Image.Image | None) -> None:
+        made.append(request)
+        if "fails" in request.text:
+            raise InputError("This folder is no multimodal model.")
+        for event in stream([0.5, 2.0, None], gallery=4):
+            job.emit(_moved(event, replace))
+
+    monkeypatch.setattr(models, "search", search)
+    monkeypatch.setattr(models, "missing_weights", lambda stage: [])
+    return made
+
+
+def _moved(event: Any, replace: Any) -> Any:
+    """The stream's items 10, 11, 12 as rows 0, 1, 2 of the small corpus."""
+    move = lambda entry: replace(entry, item=entry.item - 10)  # noqa: E731
+    if hasattr(event, "entries"):
+        return replace(event, entries=[move(entry) for entry in event.entries])
+    if hasattr(event, "record"):
+        return replace(event, record=replace(event.record, entry=move(event.record.entry)))
+    if hasattr(event, "order"):
+        records = [replace(record, entry=move(record.entry)) for record in event.records]
+        return replace(event, order=[item - 10 for item in event.order], records=records)
+    return event
+
+
+def _run(**query: str) -> AppTest:
+    test = AppTest.from_function(_page, default_timeout=30)
+    for name, value in query.items():
+        test.query_params[name] = value
+    return _settled(test.run())
+
+
+def _settled(test: AppTest) -> AppTest:
+    end = time.monotonic() + 10
+    session: Session = test.session_state["retrieval"]
+    while session.run is not None and session.run.job.active and time.monotonic() < end:
+        time.sleep(0.02)
+    return test.run()
+
+
+def _key(test: AppTest, name: str) -> str:
+    return f"retrieval_{name}_{test.session_state['retrieval'].fills}"
+
+
+def _html(test: AppTest) -> str:
+    assert not test.exception, test.exception
+    return "".join(browser.unpack(element.proto.bytes)["html"] for element in test.get("bidi_component"))
+
+
+def _mine(offered: corpora.Entry, **query: str) -> AppTest:
+    return _run(corpus=offered.key, **query)
+
+
+def test_the_page_begins_with_examples_and_names_the_model(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered)
+    html = _html(test)
+    assert "as-examples" in html and html.count(f"/atomscope/corpus/{offered.content}/") >= 4 and not asked
+    assert any("A small demo model trained for this demo" in caption.value for caption in test.caption)
+
+
+def test_a_link_searches_and_shows_its_step(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered, q="a green wall", k="3", step="pool")
+    assert asked == [Request(text="a green wall", corpus=offered.key, k=3)]
+    assert "Where the pool lies" in _html(test)
+    assert (
+        test.text_input(key=_key(test, "text")).value == "a green wall" and test.slider(key=_key(test, "k")).value == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("fine", "What the model says of each"),
+        ("enhance", "Visual enhancement"),
+        ("ranks", "From coarse rank to final place"),
+        ("prompt", "The exact prompt"),
+        ("sweep", "Who is first"),
+        ("export", "coarse rank"),
+    ],
+)
+def test_every_step_has_an_address(asked: list[Request], offered: corpora.Entry, step: str, words: str) -> None:
+    assert words in _html(_mine(offered, q="a wall", step=step))
+
+
+def test_next_and_previous_walk_the_steps_and_write_the_address(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered, q="a wall")
+    test.button(key="retrieval_next").click().run()
+    assert test.query_params["step"] in ("enhance", ["enhance"]) and test.query_params["q"] in ("a wall", ["a wall"])
+    test.button(key="retrieval_previous").click().run()
+    test.button(key="retrieval_previous").click().run()
+    test.button(key="retrieval_previous").click().run()  # the first step is the end
+    assert test.query_params["step"] in ("pool", ["pool"]) and len(asked) == 1
+
+
+def test_a_chosen_candidate_is_part_of_the_address(asked: list[Request], offered: corpora.Entry) -> None:
+    assert offered.corpus is not None
+    second = str(offered.corpus.items["id"].iat[1])
+    test = _mine(offered, q="a wall", step="prompt", candidate=second)
+    assert test.session_state["retrieval"].picked == 1
+    test.button(key="retrieval_previous").click().run()
+    assert test.query_params["candidate"] in (second, [second])  # it stays from step to step
+    test = _mine(offered, q="a wall", step="prompt", candidate="../../etc")
+    assert test.session_state["retrieval"].picked is None and "candidate" not in test.query_params
+    assert "The exact prompt" in _html(test)
+
+
+def test_what_a_preset_leaves_open_can_be_set(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered, q="a wall", enhance="paper", alpha="0.4")
+    assert asked[-1].alpha == 0.4 and test.number_input(key=_key(test, "alpha_paper")).value == 0.4
+    test.number_input(key=_key(test, "alpha_paper")).set_value(0.3)  # the paper's own
+    test.number_input(key=_key(test, "threshold_paper")).set_value(0.5)
+    test.button(key="retrieval_search").click().run()
+    assert (asked[-1].alpha, asked[-1].threshold) == (None, 0.5)
+    assert test.query_params["threshold"] in ("0.5", ["0.5"]) and "alpha" not in test.query_params
+
+
+def test_the_form_searches_and_writes_the_address(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered)
+    test.text_input(key=_key(test, "text")).set_value("  un mur 赤い  ")
+    test.button(key="retrieval_search").click().run()
+    test = _settled(test)
+    assert asked[-1].text == "  un mur 赤い  " and test.query_params["q"] in ("un mur 赤い", ["un mur 赤い"])
+    assert "What the model says of each" in _html(test)
+
+
+@pytest.mark.parametrize(("text", "says"), [("", "The query is empty"), ("x" * 10_000, "10,000 characters")])
+def test_bad_queries_are_told_and_nothing_is_searched(
+    asked: list[Request], offered: corpora.Entry, text: str, says: str
+) -> None:
+    test = _mine(offered)
+    test.text_input(key=_key(test, "text")).set_value(text)
+    test.button(key="retrieval_search").click().run()
+    assert not asked and says in test.warning[0].value
+
+
+def test_a_search_that_cannot_be_made_is_one_sentence(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered, q="this fails")
+    assert not test.exception and any("no multimodal model" in text.value for text in test.markdown)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"q": "x", "step": "<script>"},
+        {"q": "x", "k": "9999"},
+        {"q": "x", "mode": "magic"},
+        {"image": "../../etc/passwd"},
+        {"q": "x", "split": "secret"},
+        {"q": "x", "upload": "0123456789abcdef"},
+    ],
+    ids=lambda query: "-".join(query),
+)
+def test_bad_addresses_fall_back_with_a_notice(
+    asked: list[Request], offered: corpora.Entry, query: dict[str, str]
+) -> None:
+    test = AppTest.from_function(_page, default_timeout=30)
+    for name, value in ({"corpus": offered.key} | query).items():
+        test.query_params[name] = value
+    test.run()
+    assert not test.exception and len(test.info) == 1 and len(test.info[0].value) > 15
+
+
+def test_missing_weights_name_the_command(
+    asked: list[Request], offered: corpora.Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "missing_weights", lambda stage: ["minilm-l6-v2"])
+    assert [code.value for code in _mine(offered).code] == ["atomscope demo weights"]
+
+
+def test_two_sessions_never_see_each_other(asked: list[Request], offered: corpora.Entry) -> None:
+    one, two = _mine(offered, q="first"), _mine(offered, q="second")
+    assert one.session_state["retrieval"].run.request.text == "first"
+    assert two.session_state["retrieval"].run.request.text == "second"
+    assert one.session_state["retrieval"] is not two.session_state["retrieval"]
+
+
+def test_a_new_search_stops_the_one_before(asked: list[Request]) -> None:
+    session = Session()
+    assert session.search(Request(text="one"))
+    before = session.run
+    assert session.search(Request(text="two")) and before is not None and before.job.cancelled()
+
+
+def test_uploads_are_bounded(asked: list[Request]) -> None:
+    session = Session()
+    for number in range(UPLOADS + 3):
+        session.keep(Upload(str(number), "a.png", Image.new("RGB", (4, 4)), (4, 4), "data:"))
+    assert list(session.uploads) == [str(number) for number in range(3, UPLOADS + 3)]
+
+
+def test_the_answer_is_known_for_a_caption_and_for_a_picture_read_as_caption(offered: corpora.Entry) -> None:
+    known = lambda **query: models.answer_of(offered, Request(corpus=offered.key, **query))  # noqa: E731
+    assert known(text=" A green wall. ") == 1 and known(text="a wall") is None
+    assert known(item="animals/0.png") == 0 and known(item="animals/3.png") is None  # the last has no caption
+    assert known(item="animals/0.png", view="image") is None and known(item="animals/0.png", text="but blue") is None
+
+
+def test_stepping_does_not_read_again(asked: list[Request], offered: corpora.Entry) -> None:
+    test = _mine(offered, q="a wall")
+    job = test.session_state["retrieval"].run.job
+    for _ in range(3):
+        test.button(key="retrieval_next").click().run()
+    assert test.session_state["retrieval"].run.job is job and view_of(job.events).done is not None
