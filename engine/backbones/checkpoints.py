@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -164,24 +163,6 @@ def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, boo
 def revision_of(source: Source, config: PretrainedConfig) -> str:
     """Which bytes the checkpoint was: the hub's commit, or a hash."""
     return source.revision or getattr(config, "_commit_hash", None) or ""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and no advice from transformers: the command line speaks for itself."""
-    bars, level = (transformers.utils.logging.is_progress_bar_enabled(), transformers.utils.logging.get_verbosity())
-    hub = logging.getLogger("huggingface_hub")
-    hub_level = hub.level
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    hub.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(level)
-        hub.setLevel(hub_level)
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ Shapes: N tokens, M atoms, d the width of the activations. ``x`` is always the r
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -217,14 +216,6 @@ class SparseAutoencoder(nn.Module):
             fired = torch.zeros_like(self.tokens_since_fired).index_fill_(0, codes.col.long(), 1)
             self.tokens_since_fired += batch_tokens(len(codes))
             self.tokens_since_fired.masked_fill_(total(fired) > 0, 0)
-
-    # -- storage ------------------------------------------------------------------------------------------------------
-
-    def save(self, folder: Path, dtype: str = "float32") -> Path:
-        """Write ``config.json`` and ``weights.safetensors`` into ``folder``; see ``engine.sae.storage``."""
-        from engine.sae.storage import save
-
-        return save(self, Path(folder), dtype)
 
 
 def reconstruction_loss(u: Tensor, u_hat: Tensor, kind: Loss) -> Tensor:

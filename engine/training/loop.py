@@ -21,7 +21,7 @@ from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.metrics.reconstruction import ReconstructionSums
 from engine.progress import Progress, Silent
-from engine.sae import SAEConfig
+from engine.sae import SAEConfig, save_sae
 from engine.training.checkpoint import (
     drop_checkpoints,
     refuse_other_settings,
@@ -266,7 +266,7 @@ def _write(
     trainee: Trainee, folder: Path, options: TrainConfig, store: ActivationStore, fingerprint: dict[str, Any]
 ) -> None:
     """Write one run folder; ``run.json`` comes last and marks it whole."""
-    trainee.sae.save(folder, options.dtype)
+    save_sae(trainee.sae, folder, options.dtype)
     with atomic_path(folder / LOG) as temporary:
         pd.DataFrame(trainee.log).astype({"step": "int64", "tokens": "int64"}).to_parquet(temporary, index=False)
     write_json(

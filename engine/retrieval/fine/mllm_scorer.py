@@ -10,8 +10,8 @@ from engine.retrieval.fine.candidates import CandidateView, sides
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.modes import SCORES, Task
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.picture_store import PictureStore
-from engine.retrieval.fine.pictures import Picture
 from engine.retrieval.fine.prompts import state
 from engine.retrieval.fine.reader import Reader
 from engine.retrieval.fine.rehearsal import rehearse

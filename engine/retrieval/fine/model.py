@@ -24,6 +24,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from engine.backbones import checkpoints
 from engine.backbones.loading import pick_device
+from engine.backbones.quiet import quiet
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress, Silent
@@ -105,7 +106,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     progress = progress or Silent()
     target = pick_device(device)
     note: dict[str, Any] = {}
-    with checkpoints.quiet():
+    with quiet():
         source = checkpoints.find_checkpoint(_demo_folder(progress) if name == DEMO else name, progress)
         config = checkpoints.load_config(source)
         if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:

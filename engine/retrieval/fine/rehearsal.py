@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.retrieval.fine.pictures import Picture
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.prompts import JUDGE
 from engine.retrieval.fine.reader import Prompt, Reader
 

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from engine.backbones import Backbone, embedded, load_backbone
-from engine.backbones.checkpoints import quiet
 from engine.backbones.loading import pick_device
+from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
 from engine.files import sha256
 from engine.paths import ASSETS

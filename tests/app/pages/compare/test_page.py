@@ -24,7 +24,7 @@ from app.ui import browser
 from engine.atlas import Atlas
 from engine.inspection.one_sae import ThroughSAE, through_sae
 from engine.metrics.matching import Matched
-from engine.sae import SparsemaxConfig, TopKConfig
+from engine.sae import SparsemaxConfig, TopKConfig, save_sae
 from engine.sae.registry import build_sae
 
 FIGURES = {
@@ -50,8 +50,8 @@ def pair(atlas_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(atlas_folder, folder)
     meta = json.loads((folder / "atlas.json").read_text())
     width, atoms = 24, int(meta["counts"]["atoms"])
-    build_sae(SparsemaxConfig(d_model=width, n_atoms=atoms)).save(folder / "sae")
-    build_sae(TopKConfig(d_model=width, n_atoms=atoms, k=4)).save(folder / "baselines" / "topk")
+    save_sae(build_sae(SparsemaxConfig(d_model=width, n_atoms=atoms)), folder / "sae")
+    save_sae(build_sae(TopKConfig(d_model=width, n_atoms=atoms, k=4)), folder / "baselines" / "topk")
     meta["measured"] = {"test": FIGURES | {"baselines": {"topk": FIGURES | {"fvu": 0.04, "l0_mean": 4.0}}}}
     (folder / "atlas.json").write_text(json.dumps(meta))
     monkeypatch.setenv(atlases.VARIABLE, str(folder))
