@@ -22,6 +22,7 @@ from app.pages.compare.saes import ComparedSAE, compared_saes
 from app.pages.compare.worker import Pair
 from app.ui import browser
 from engine.atlas import Atlas
+from engine.atlas.format.measured import record
 from engine.inspection.one_sae import ThroughSAE, through_sae
 from engine.metrics.matching import Matched
 from engine.sae import SparsemaxConfig, TopKConfig, save_sae
@@ -94,6 +95,16 @@ def test_the_page_draws_figures_curves_and_matches(pair: Atlas) -> None:
     assert "What sparsity buys" in html and "Sparsity as guidance" in html and "K = 16" in html
     assert "How concentrated a class is" in html and "sparsemax in topk" in html
     assert html.count("<h2") >= 4
+
+
+def test_figures_written_under_a_running_server_are_shown(pair: Atlas) -> None:
+    """``atomscope evaluate --write`` in another process: nobody clears a cache, and the page has the new figures."""
+    before = _html(_run())
+    assert ">0.05<" in before and ">0.0123<" not in before
+    elsewhere = Atlas.open(pair.path)
+    record(elsewhere, "test", {"sparsemax": FIGURES | {"fvu": 0.0123}, "topk": FIGURES | {"fvu": 0.0456}})
+    after = _html(_run())
+    assert ">0.0123<" in after and ">0.0456<" in after and ">0.05<" not in after
 
 
 def test_the_address_chooses_and_a_wrong_name_is_told(pair: Atlas) -> None:
