@@ -115,6 +115,12 @@ class Trainee:
             self._sums = sums if self._sums is None else self._sums + sums
         self.seconds += time.perf_counter() - began
 
+    @property
+    def sums(self) -> RowSums:
+        """What the next row of the log is made of, so far; at least one step must have been made since the last row."""
+        assert self._sums is not None, "no step was made since the last row"
+        return RowSums(*self._sums.tolist())
+
     def record(self, step: int, tokens: int, lr: float, speed: float, dead_window: int) -> dict[str, float]:
         """Close the row of the log that covers the steps since the last one, and return it.
 
@@ -123,11 +129,10 @@ class Trainee:
         AtomscopeError
             If the loss is no longer a number.
         """
-        assert self._sums is not None
-        sums, self._sums = RowSums(*self._sums.tolist()), None
+        sums, self._sums = self.sums, None
         if not math.isfinite(sums.loss):
             raise self._diverged(f"the loss is {sums.loss} at step {step}.")
-        silent = self._whole(self.sae.tokens_since_fired) >= min(dead_window, tokens)
+        silent = self._gathered(self.sae.tokens_since_fired) >= min(dead_window, tokens)
         row = {
             "step": step,
             "tokens": tokens,
@@ -167,7 +172,7 @@ class Trainee:
         if self._sums is not None:
             tensors["sums"] = self._sums
         # Copies: safetensors refuses tensors that share memory, and the CPU ones go on changing.
-        return {name: self._whole(tensor.detach()).cpu().clone() for name, tensor in tensors.items()}, {
+        return {name: self._gathered(tensor.detach()).cpu().clone() for name, tensor in tensors.items()}, {
             "log": _plain(self.log),
             "seconds": self.seconds,
         }
@@ -212,7 +217,7 @@ class Trainee:
         """Active entries of this process's tokens, over all atoms."""
         return codes.nnz
 
-    def _whole(self, tensor: Tensor) -> Tensor:
+    def _gathered(self, tensor: Tensor) -> Tensor:
         """``tensor`` with the rows of all atoms. Every process calls it."""
         return tensor
 

@@ -60,7 +60,7 @@ class SplitTrainee(Trainee):
     def _active(self, codes: SparseCodes) -> int:
         return int(from_parts(torch.tensor(codes.nnz, device=codes.col.device), self._split.mesh))
 
-    def _whole(self, tensor: Tensor) -> Tensor:
+    def _gathered(self, tensor: Tensor) -> Tensor:
         return whole(tensor)
 
     @property
