@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.distributed import ALONE, Group
-from engine.distributed.training import check_shareable
 from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.metrics.reconstruction import ReconstructionSums
@@ -32,7 +30,7 @@ from engine.training.checks import check_finite
 from engine.training.config import TrainConfig
 from engine.training.curves import Curves
 from engine.training.entrant import Entrant, run_names
-from engine.training.split_trainee import SplitTrainee
+from engine.training.parallel.checks import check_shareable
 from engine.training.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -107,10 +105,8 @@ def train(
         raise InputError("The activation store is empty: extract activations first.")
     total = options.total_tokens(available)
     total_steps = options.total_steps(available)
-    make = partial(SplitTrainee.split, group=group) if split == "dictionary" and group.size > 1 else Trainee.make
-    trainees: list[Trainee] = [
-        make(name, entrant, options, device) for name, entrant in zip(names, entrants, strict=True)
-    ]
+    make = _trainee_class(group, split).make
+    trainees = [make(name, entrant, options, device, group) for name, entrant in zip(names, entrants, strict=True)]
     position = restore_checkpoint(out, fingerprint, trainees)
     if position is None:
         _initialise(trainees, store, rows, options, device)
@@ -128,7 +124,7 @@ def train(
         x = x.to(device)
         lr = options.learning_rate(place["step"] - 1, total_steps)
         for trainee in trainees:
-            trainee.step(x, lr * trainee.lr_factor, options.grad_clip, group)
+            trainee.step(x, lr * trainee.lr_factor, options.grad_clip)
         step, tokens, done = place["step"], place["tokens"], place["tokens"] >= total
         if step % options.log_every == 0 or done:
             now = time.monotonic()
@@ -172,6 +168,19 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"There is no {name} on this machine: use --device cpu.")
     return device
+
+
+def _trainee_class(group: Group, split: str) -> type[Trainee]:
+    """How SAEs are trained by ``group``. What several processes need takes torch half a second to import."""
+    if group.size == 1:
+        return Trainee
+    if split == "dictionary":
+        from engine.training.parallel.split_trainee import SplitTrainee
+
+        return SplitTrainee
+    from engine.training.parallel.shared_trainee import SharedTrainee
+
+    return SharedTrainee
 
 
 def _batches(
