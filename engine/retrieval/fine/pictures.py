@@ -57,10 +57,10 @@ class Picture:
 
 
 @dataclass
-class Shelf:
+class ImageCache:
     """All pictures one model has seen lately.
 
-    One shelf belongs to one model with one preprocessing, so a picture's key is enough to find it again.
+    One cache belongs to one model with one preprocessing, so a picture's key is enough to find it again.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Shelf:
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
     def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
-        """The picture under ``key``; ``image`` is called only if it is not on the shelf.
+        """The picture under ``key``; ``image`` is called only if it is not in the cache.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class Shelf:
         return found
 
     def clear(self) -> None:
-        """Take all pictures off the shelf."""
+        """Forget all pictures."""
         self._kept.clear()
 
     def _keep(self, picture: Picture) -> None:
