@@ -28,6 +28,7 @@ from engine.backbones.quiet import quiet
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress, Silent
+from engine.retrieval.fine.demo_model import demo_mllm_folder
 from engine.retrieval.search.events import MODES, Mode
 from engine.retrieval.search.ranking import Prior
 from kernels.products import quicken
@@ -107,7 +108,8 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     target = pick_device(device)
     note: dict[str, Any] = {}
     with quiet():
-        source = checkpoints.find_checkpoint(_demo_folder(progress) if name == DEMO else name, progress)
+        place = str(demo_mllm_folder(progress)) if name == DEMO else name
+        source = checkpoints.find_checkpoint(place, progress)
         config = checkpoints.load_config(source)
         if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
             raise InputError(
@@ -163,12 +165,6 @@ def _widen(model: PreTrainedModel) -> None:
     head = model.get_output_embeddings()
     if type(head) is nn.Linear and head.weight.dtype != torch.float32:
         head.__class__ = WideLinear
-
-
-def _demo_folder(progress: Progress) -> str:
-    from engine.demo.mllm.assembly import demo_mllm_folder  # retrieval stands below the demo, except for this one name
-
-    return str(demo_mllm_folder(progress))
 
 
 def _processor(source: checkpoints.Source, config: PretrainedConfig) -> ProcessorMixin:

@@ -26,10 +26,10 @@ _TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "
 
 
 @dataclass
-class Shelf:
+class ImageCache:
     """All pictures one model has seen lately.
 
-    One shelf belongs to one model with one preprocessing, so a picture's key is enough to find it again.
+    One cache belongs to one model with one preprocessing, so a picture's key is enough to find it again.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Shelf:
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
     def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
-        """The picture under ``key``; ``image`` is called only if it is not on the shelf.
+        """The picture under ``key``; ``image`` is called only if it is not in the cache.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Shelf:
         return found
 
     def clear(self) -> None:
-        """Take all pictures off the shelf."""
+        """Forget all pictures."""
         self._kept.clear()
 
     def _keep(self, picture: Picture) -> None:

@@ -52,7 +52,7 @@ def record(reader: Reader, task: Task, prompt: Prompt, logits: Tensor, mode: Mod
         prompt=reader.shown(prompt),
         prompt_tokens=len(prompt.ids),
         cache=prompt.reused,
-        fired_layer=prompt.sight.fired,
-        layer_entropy=prompt.sight.entropy,
+        fired_layer=prompt.trace.fired,
+        layer_entropy=prompt.trace.entropy,
         **values,
     )
