@@ -120,7 +120,7 @@ def _scorer(name: str) -> Lazy[FineScorer]:
         from engine.retrieval.fine import FineScorer
         from engine.retrieval.mllm import load_mllm
 
-        return FineScorer(load_mllm(name, progress=progress))
+        return FineScorer(load_mllm(name, progress=progress), progress=progress)
 
     return Lazy(make)
 

@@ -108,7 +108,7 @@ def load_scorer(mllm: str, reranker: str, device: str, progress: Progress) -> Sc
     from engine.retrieval.fine import FineScorer
     from engine.retrieval.mllm import load_mllm
 
-    return FineScorer(load_mllm(mllm, device, progress))
+    return FineScorer(load_mllm(mllm, device, progress), progress=progress)
 
 
 def chosen_enhancement(preset: str) -> Enhancement | None:
