@@ -49,7 +49,8 @@ def prepare(
     rows = collection.rows(split)
     for warning in collection.warnings:
         progress.warn(warning)
-    done = run(collection, FineScorer(load_mllm(mllm, device, progress)), rows, progress)
+    scorer = FineScorer(load_mllm(mllm, device, progress), progress=progress)
+    done = run(collection, scorer, rows, progress)
     if json:
         print_json({"corpus": collection.describe(), "mllm": mllm} | asdict(done))
     else:

@@ -108,7 +108,7 @@ def load_scorer(mllm: str, reranker: str, device: str, progress: Progress) -> Sc
     from engine.retrieval.fine.mllm_scorer import FineScorer
     from engine.retrieval.fine.model import load_mllm
 
-    return FineScorer(load_mllm(mllm, device, progress))
+    return FineScorer(load_mllm(mllm, device, progress), progress=progress)
 
 
 def chosen_enhancement(preset: str) -> Enhancement | None:
