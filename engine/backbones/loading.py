@@ -15,6 +15,7 @@ from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.language.loading import is_language_model, load_language_backbone
 from engine.backbones.preprocessing import Preprocessor, load_preprocessor
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.progress import Progress
 from kernels.products import quicken
@@ -148,18 +149,6 @@ def load_backbone(
         note=source.note,
     )
     return Backbone(tower, listened, positions, embed, preprocessor, spec, target)
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device called ``name``; "auto" is CUDA where there is one. Raises ``InputError`` if it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # CUDA-free builds of torch assert
-        raise InputError(f"There is no device {name!r} on this machine; use --device auto or cpu.") from error
-    return device
 
 
 def _grid(size: tuple[int, int], patch: Any) -> tuple[int, int]:

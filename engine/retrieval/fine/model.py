@@ -23,7 +23,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.processing_utils import ProcessorMixin
 
 from engine.backbones import checkpoints
-from engine.backbones.loading import pick_device
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress, Silent

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from engine.backbones import checkpoints
-from engine.backbones.loading import pick_device
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.progress import Progress, Silent
 from engine.retrieval.fine.candidates import CandidateView, sides

@@ -16,8 +16,8 @@ from PIL import Image
 
 from engine.backbones import Backbone, embedded, load_backbone
 from engine.backbones.checkpoints import quiet
-from engine.backbones.loading import pick_device
 from engine.backbones.registry import REGISTRY
+from engine.device import pick_device
 from engine.files import sha256
 from engine.paths import ASSETS
 from engine.progress import Progress

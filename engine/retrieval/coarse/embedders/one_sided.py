@@ -10,7 +10,7 @@ from PIL import Image
 
 from engine.backbones import embedded, load_backbone
 from engine.backbones.checkpoints import quiet
-from engine.backbones.loading import pick_device
+from engine.device import pick_device
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, no_side
 from engine.retrieval.coarse.embedders.demo import revision
