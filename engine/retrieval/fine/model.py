@@ -128,7 +128,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     mode = note.get("default_mode", "log-odds")
     identity = {
         "name": name,
-        "revision": checkpoints.revision_of(source, config),
+        "revision": checkpoints.revision_of(source),
         "architecture": type(model).__name__,
         "note": source.note,
         "dtype": str(model.dtype).removeprefix("torch."),

@@ -49,7 +49,7 @@ def load_reranker(name: str, device: str = "auto", progress: Progress | None = N
         )
     identity = {
         "name": name,
-        "revision": checkpoints.revision_of(source, config),
+        "revision": checkpoints.revision_of(source),
         "architecture": f"CrossEncoder ({config.model_type})",
         "note": source.note,
         "dtype": str(getattr(model, "dtype", "")).removeprefix("torch."),
