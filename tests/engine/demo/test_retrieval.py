@@ -61,7 +61,13 @@ def test_what_ships_fits_together() -> None:
     assert record["title"] == NAME == "CLIP image tower + trained text adapter"
     assert record["image_tower"] == REGISTRY[IMAGES].revision and record["sentence_encoder"] == REGISTRY[MODEL].revision
     identity = {
-        "revision": f"adapter sha256:{sha256(FOLDER / 'adapter.safetensors')}; {REGISTRY[IMAGES].revision}; {REGISTRY[MODEL].revision}",
+        "revision": "; ".join(
+            [
+                f"adapter sha256:{sha256(FOLDER / 'adapter.safetensors')}",
+                REGISTRY[IMAGES].revision,
+                REGISTRY[MODEL].revision,
+            ]
+        ),
         "architecture": "CLIPVisionModelWithProjection + BertModel + adapter",
         "preprocessing": record["preprocessing"],
     }
