@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from app import ui, urls
+from app import parse, ui, urls
 from app.opened import corpora, models
 from app.pages.retrieval import examples
 from app.pages.retrieval.address import show_address
@@ -79,8 +79,8 @@ def on_event(event: ui.Event) -> None:
     if event.on == "example":
         entry = corpora.entry(session.draft.corpus)
         shown = examples.examples(entry) if entry is not None else []
-        if event.value.isdigit() and int(event.value) < len(shown):
-            example = shown[int(event.value)]
+        if (number := parse.whole(event.value, len(shown))) is not None:
+            example = shown[number]
             request = replace(collect(session), text=example.text, item=example.item, upload="")
             fill(session, request)
             start(session, request)
