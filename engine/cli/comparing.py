@@ -51,12 +51,12 @@ def compare(
 
     Figures are kept beside each SAE: run the same command again after a stop and it goes on.
     """
+    from engine.device import pick_device
     from engine.evaluation.classifying import Classification
     from engine.evaluation.held_out import named_store
     from engine.files import write_json
     from engine.lab.comparison import compare as run
     from engine.metrics import evaluate
-    from engine.training.loop import pick_device
 
     progress, where = TerminalProgress(), pick_device(device)
     store, rows = named_store(acts, split)

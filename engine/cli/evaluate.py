@@ -57,11 +57,11 @@ def evaluate(
     from engine.atlas import Atlas
     from engine.atlas.format.measured import record
     from engine.cli.figures import print_table
+    from engine.device import pick_device
     from engine.evaluation.held_out import held_out_store, named_store
     from engine.metrics import evaluate as measure
     from engine.metrics.definitions import DEFINITIONS
     from engine.sae import load_sae
-    from engine.training.loop import pick_device
 
     where, progress = pick_device(device), TerminalProgress()
     atlas = None if (paths[0] / "config.json").is_file() else Atlas.open(paths[0])

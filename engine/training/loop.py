@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.device import pick_device
 from engine.distributed import ALONE, Group
 from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
@@ -153,21 +154,6 @@ def train(
         drop_checkpoints(out)
     group.wait()
     return folders
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device called ``name``; ``auto`` is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"Unknown device {name!r}: use auto, cpu, cuda or cuda:N.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"Unknown device {name!r}: use auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"There is no {name} on this machine: use --device cpu.")
-    return device
 
 
 def _trainee_class(group: Group, split: str) -> type[Trainee]:

@@ -23,8 +23,8 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.processing_utils import ProcessorMixin
 
 from engine.backbones import checkpoints
-from engine.backbones.loading import pick_device
 from engine.backbones.quiet import quiet
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress, Silent
@@ -131,7 +131,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     mode = note.get("default_mode", "log-odds")
     identity = {
         "name": name,
-        "revision": checkpoints.revision_of(source, config),
+        "revision": checkpoints.revision_of(source),
         "architecture": type(model).__name__,
         "note": source.note,
         "dtype": str(model.dtype).removeprefix("torch."),

@@ -138,7 +138,7 @@ def test_missing_activations_are_extracted_once_and_kept(
     assert run(["evaluate", str(atlas), "--json", "--device", "cpu"]) == 0
     figures = json.loads(capsys.readouterr().out)["saes"]["sparsemax"]
     assert figures["items"] == corpus.splits["test"] and figures["tokens"] == 5 * figures["items"]
-    monkeypatch.setattr("engine.backbones.load_backbone", None)  # a second extraction would fail
+    monkeypatch.setattr("engine.backbones.load_backbone_of", None)  # a second extraction would fail
     assert run(["evaluate", str(atlas), "--json", "--device", "cpu"]) == 0
     assert json.loads(capsys.readouterr().out)["saes"]["sparsemax"] == figures
 
