@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.backbones.vectors import Vectors, unit
 from engine.corpus import Corpus, UnreadableItem
 from engine.errors import AtomscopeError, InputError
 from engine.files import read_json, write_json
 from engine.paths import ASSETS, cache_dir
 from engine.progress import Progress, Silent
-from engine.retrieval.coarse.embedders.base import Embedder, Vectors, embedder_key, unit
+from engine.retrieval.coarse.embedders.base import Embedder, embedder_key
 from engine.retrieval.coarse.index import ExactIndex, Index
 from engine.retrieval.coarse.vectors import combine, embed_rows
 

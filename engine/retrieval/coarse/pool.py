@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.retrieval.coarse.embedders.base import Embedder, Vectors, unit
+from engine.backbones.vectors import Vectors, unit
+from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.search.events import PoolEntry, PoolReady
 from engine.retrieval.search.query import Query, SearchOptions, View
 

@@ -18,11 +18,11 @@ from engine.backbones import Backbone, embedded, load_backbone
 from engine.backbones.checkpoints import quiet
 from engine.backbones.loading import pick_device
 from engine.backbones.registry import REGISTRY
+from engine.backbones.vectors import Vectors
 from engine.files import sha256
 from engine.paths import ASSETS
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.adapter import WEIGHTS, load_adapter
-from engine.retrieval.coarse.embedders.base import Vectors
 from engine.retrieval.coarse.sentences import MODEL as SENTENCES
 from engine.retrieval.coarse.sentences import SentenceEncoder
 

@@ -11,8 +11,9 @@ from PIL import Image
 from engine.backbones import embedded, load_backbone
 from engine.backbones.checkpoints import quiet
 from engine.backbones.loading import pick_device
+from engine.backbones.vectors import Vectors, memory_explained
 from engine.progress import Progress
-from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, no_side
+from engine.retrieval.coarse.embedders.base import no_side
 from engine.retrieval.coarse.embedders.demo import revision
 from engine.retrieval.coarse.sentences import SentenceEncoder
 

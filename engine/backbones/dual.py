@@ -13,8 +13,8 @@ from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConf
 from engine.backbones.checkpoints import Source, explained, quiet, revision_of, vision_config
 from engine.backbones.loading import pick_device
 from engine.backbones.preprocessing import load_preprocessor
+from engine.backbones.vectors import Vectors, memory_explained, unit
 from engine.errors import InputError
-from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, unit
 from kernels.products import quicken
 
 _BATCH = 16
