@@ -7,8 +7,9 @@ from importlib import import_module
 
 import typer
 
-from engine.cli.console import err, out
+from engine.cli.console import err, out, print_table
 from engine.errors import AtomscopeError, InputError
+from engine.table import Table
 
 # Command -> (module, one line for the list). Each module holds a ``typer.Typer`` called ``app``.
 COMMANDS = {
@@ -75,8 +76,7 @@ def _say(error: Exception, status: int) -> int:
 
 def _overview() -> None:
     out.print("usage: atomscope COMMAND [OPTIONS]\n\nSee what a model's activations are made of.\n", markup=False)
-    for name, (_, line) in COMMANDS.items():
-        out.print(f"  {name:<20} {line}", markup=False)
+    print_table(Table((), tuple((f"  {name}", line) for name, (_, line) in COMMANDS.items())), words=(0, 1))
     out.print("\natomscope COMMAND --help explains a command.", markup=False)
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from engine.retrieval.coarse.vectors import combine, embed_rows
 
 Part = Literal["image", "text", "both"]
 Backend = Literal["exact", "lance"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 SHIPPED = ASSETS / "demo" / "retrieval"
 _BATCH = 16
