@@ -101,10 +101,12 @@ def print_table(table: Table, words: Collection[int] = (0,), console: Console = 
     words : collection of int
         Columns of words, which stand on the left; numbers stand on the right.
     """
+    if not table.rows:
+        return
     drawn = rich_table.Table(
         box=SIMPLE_HEAD if table.header else None, show_header=bool(table.header), show_edge=False, pad_edge=False
     )
-    for column, title in enumerate(table.header or ("",) * max(map(len, table.rows), default=0)):
+    for column, title in enumerate(table.header or ("",) * len(table.rows[0])):
         drawn.add_column(Text(title), justify="left" if column in words else "right", no_wrap=True)
     for row in table.rows:
         drawn.add_row(*map(Text, row))

@@ -39,7 +39,10 @@ def train(
     learn_scale: Annotated[bool, typer.Option("--learn-scale", help="Sparsemax: train the scale, too.")] = False,
     gate: Annotated[
         str | None,
-        typer.Option(help="Sparsemax: gate on rare atoms, none, frequency or published.", show_default="none"),
+        typer.Option(
+            help="Sparsemax: gate that shuts atoms which fire too often: none, frequency or published.",
+            show_default="none",
+        ),
     ] = None,
     init: Annotated[
         str,
