@@ -17,8 +17,10 @@ from engine.progress import Progress, Silent
 from engine.retrieval.coarse.collection import Collection
 from engine.retrieval.fine.candidates import CandidateView
 from engine.retrieval.fine.mllm_scorer import FineScorer
+from engine.retrieval.fine.model import load_mllm
 from engine.retrieval.fine.picture_store import PictureStore
 from engine.retrieval.search.events import PoolEntry
+from engine.retrieval.search.opening import SearchedCorpus
 from engine.retrieval.search.retriever import Retriever
 
 _BATCH = 8
@@ -40,6 +42,23 @@ class Prepared:
     kept: int
     failed: int
     bytes: int
+
+
+def prepare_corpus(
+    searched: SearchedCorpus, mllm: str = "demo", device: str = "auto", progress: Progress | None = None
+) -> tuple[Prepared, Collection]:
+    """Embed a corpus, read its pictures with the multimodal model ``mllm``, and keep both; see ``prepare``.
+
+    Raises
+    ------
+    InputError, AtomscopeError
+        As ``SearchedCorpus.open``, ``load_mllm`` and ``prepare`` do.
+    """
+    collection = searched.open(device, progress)
+    rows = collection.rows(searched.split)
+    return prepare(
+        collection, FineScorer(load_mllm(mllm, device, progress), progress=progress), rows, progress
+    ), collection
 
 
 def prepare(
