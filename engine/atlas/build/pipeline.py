@@ -28,12 +28,12 @@ from engine.atlas.build.naming import name_atoms, name_clusters
 from engine.atlas.build.neighbours import nearest_directions, nearest_firing, neighbour_columns
 from engine.atlas.build.options import AtlasOptions
 from engine.atlas.build.sample import Encoded, Sample, draw_sample
-from engine.atlas.format.schema import ATOMS_PER_GROUP, FORMAT_MAJOR, FORMAT_MINOR
 from engine.atlas.build.statistics import atom_columns, label_columns, label_ids
 from engine.atlas.build.token_pass import TokenSample, sweep
+from engine.atlas.build.words import collect_terms
+from engine.atlas.format.schema import ATOMS_PER_GROUP, FORMAT_MAJOR, FORMAT_MINOR
 from engine.atlas.format.tables import make_table, save_array, string_lists, write_grouped, write_plain
 from engine.atlas.format.texts import exemplar_terms, prefer_one_word, snippets_of, write_tokens
-from engine.atlas.build.words import collect_terms
 from engine.atlas.format.writer import (
     Exemplars,
     header,
@@ -366,7 +366,6 @@ def _check(sae: SparseAutoencoder, store: ActivationStore, out: Path, options: A
         corpus = Path(str(store.corpus.get("path") or "")).resolve()
         if not corpus.is_dir() or corpus.parent != out.resolve().parent:
             raise InputError(f"--corpus-beside needs the corpus in {out.resolve().parent}, but it is at {corpus}.")
-
 
 
 @contextmanager
