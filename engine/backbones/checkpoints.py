@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import socket
@@ -181,24 +180,6 @@ def revision_of(source: Source) -> str:
     cached = try_to_load_from_cache(source.location, "config.json", revision=source.commit)
     commit = Path(cached).parent.name if isinstance(cached, str) else ""
     return commit if _COMMIT.fullmatch(commit) else ""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and no advice from transformers: the command line speaks for itself."""
-    bars, level = (transformers.utils.logging.is_progress_bar_enabled(), transformers.utils.logging.get_verbosity())
-    hub = logging.getLogger("huggingface_hub")
-    hub_level = hub.level
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    hub.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(level)
-        hub.setLevel(hub_level)
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
 
 
 @contextmanager

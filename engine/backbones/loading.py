@@ -15,6 +15,7 @@ from engine.backbones.blocks import listened_block, rehearse
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.language.loading import is_language_model, load_language_backbone
 from engine.backbones.preprocessing import load_preprocessor
+from engine.backbones.quiet import quiet
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
 from engine.device import pick_device
 from engine.errors import InputError
@@ -98,7 +99,7 @@ def load_backbone(
     check_choice("site", site, SITES)
     target = pick_device(device)
     if modality == "text":
-        with checkpoints.quiet():
+        with quiet():
             source = checkpoints.find_checkpoint(model, progress, "language model", revision)
             config = checkpoints.load_config(source)
             if not is_language_model(config):
@@ -108,7 +109,7 @@ def load_backbone(
             return load_language_backbone(source, config, layer, site, tokens or "text", context, target)
     tokens = tokens or "all"
     check_choice("tokens", tokens, TOKENS)
-    with checkpoints.quiet():
+    with quiet():
         source = checkpoints.find_checkpoint(model, progress, "image tower", revision)
         config = checkpoints.load_config(source)
         vision = checkpoints.vision_config(config, model)

@@ -30,10 +30,10 @@ def weights(
         folder = embedded.fetch(model.name, TerminalProgress())
         err.print(f"{model.name}: {model.title}, {'already in' if ready else 'now in'} {folder}", soft_wrap=True)
     if not names:
-        from engine.demo.mllm import assembly
+        from engine.retrieval.fine import demo_model
 
-        folder = assembly.demo_mllm_folder(TerminalProgress())
-        err.print(f"{assembly.NAME}: {assembly.TITLE}, in {folder}", soft_wrap=True)
+        folder = demo_model.demo_mllm_folder(TerminalProgress())
+        err.print(f"{demo_model.NAME}: {demo_model.TITLE}, in {folder}", soft_wrap=True)
     next_step("atomscope serve")
 
 

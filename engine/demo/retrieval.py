@@ -20,7 +20,7 @@ from torch import Tensor
 
 from engine.activations import ActivationStore, extract
 from engine.backbones import embedded, load_backbone
-from engine.backbones.checkpoints import quiet
+from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
 from engine.corpus import Corpus, open_corpus
 from engine.demo.mllm.pairs import SAME_MEANING, phrase

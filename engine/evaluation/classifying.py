@@ -130,7 +130,8 @@ def _head(store: ActivationStore, train: NDArray[np.int64], backbone: Backbone, 
 
 def _dual_encoder(backbone: Backbone, device: str) -> Any:
     """The model with its text tower, or None where the checkpoint is an image tower only."""
-    from engine.backbones.checkpoints import find_checkpoint, load_config, quiet
+    from engine.backbones.checkpoints import find_checkpoint, load_config
+    from engine.backbones.quiet import quiet
     from engine.retrieval.coarse.embedders.dual import DualEncoder, is_dual
 
     with quiet():

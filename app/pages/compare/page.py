@@ -114,7 +114,7 @@ def _ask(session: Session, atlas: Atlas, chosen: list[ComparedSAE], item: int | 
 
 def _look(job: Job[worker.ThroughSAE], atlas: Atlas, chosen: list[ComparedSAE], item: int) -> None:
     def encoder() -> Encoder:
-        return models.encoder(atlas.key).get(job)
+        return models.encoder(atlas).get(job)
 
     def picture() -> Image.Image:
         return decode_image(atlas.thumbnail(item))

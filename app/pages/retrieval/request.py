@@ -1,17 +1,14 @@
-"""One search as the address of the page says it: read from untrusted parameters, written back, made into engine terms."""
+"""One search as the address of the page says it: read from untrusted parameters, and written back."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from app import parse
 from engine.retrieval.search.events import MODES
-from engine.retrieval.search.query import Enhancement, Query, SearchOptions
-
-if TYPE_CHECKING:
-    from PIL import Image
+from engine.retrieval.search.query import Enhancement
 
 MOST = 50
 """Largest pool the page offers: each candidate is one reading of the model."""
@@ -29,7 +26,7 @@ STEPS = {
     "ranks": "Movement",
     "concepts": "Concepts",
     "prompt": "Prompt",
-    "sweep": "Pool size",
+    "sweep": "Pool size",  # addresses have always called it so
     "export": "Export",
 }
 FIRST_STEP = "fine"
@@ -108,13 +105,17 @@ class Request:
     @property
     def asks(self) -> bool:
         """Whether there is a query at all."""
-        return bool(self.text.strip() or self.item or self.upload)
+        return self.pictured or bool(self.text.strip())
+
+    @property
+    def pictured(self) -> bool:
+        """Whether it asks with a picture."""
+        return bool(self.item or self.upload)
 
     @property
     def kind(self) -> str:
         """ "text", "image" or "both"."""
-        pictured = bool(self.item or self.upload)
-        return ("both" if self.text.strip() else "image") if pictured else "text"
+        return ("both" if self.text.strip() else "image") if self.pictured else "text"
 
     @property
     def enhancement(self) -> Enhancement | None:
@@ -128,24 +129,6 @@ class Request:
             tokens=self.tokens or None,  # type: ignore[arg-type]
             gate=self.gate,  # type: ignore[arg-type]
         )
-
-    def options(self, split: str) -> SearchOptions:
-        """Engine options; ``split`` is the one that is really searched ("" all)."""
-        return SearchOptions(
-            top_k=self.k,
-            mode=self.mode,  # type: ignore[arg-type]
-            enhancement=self.enhancement,
-            tie_rule=self.tie == "on",
-            skip_margin=self.skip,
-            stop_lead=self.stop,
-            view=self.view,  # type: ignore[arg-type]
-            split=split,
-            trace=True,
-        )
-
-    def query(self, image: Image.Image | None, answer: int | None) -> Query:
-        """The engine's query. Raises ``InputError`` when it is empty or too long."""
-        return Query(self.text.strip(), image, answer)
 
 
 _DEFAULT = Request()
@@ -165,6 +148,11 @@ def write(request: Request) -> dict[str, str | None]:
         value = getattr(request, name)
         values[name] = value if value != getattr(_DEFAULT, name) else ""
     return {name: value or None for name, value in values.items()}
+
+
+def parameters(request: Request) -> dict[str, str]:
+    """The parameters an address of this request has."""
+    return {name: value for name, value in write(request).items() if value is not None}
 
 
 def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[str] = ()) -> tuple[Request, list[str]]:

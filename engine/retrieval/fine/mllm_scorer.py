@@ -10,8 +10,8 @@ from engine.retrieval.fine.candidates import CandidateView, sides
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.modes import SCORES, Task
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.picture_store import PictureStore
-from engine.retrieval.fine.pictures import Picture
 from engine.retrieval.fine.prompts import state
 from engine.retrieval.fine.reader import Reader
 from engine.retrieval.fine.rehearsal import rehearse
@@ -56,7 +56,7 @@ class FineScorer(PoolScorer[Task]):
     @property
     def store(self) -> PictureStore | None:
         """Where pictures read ahead are kept; None if this architecture cannot take them back."""
-        return self._reader.shelf.store if self._reader.shelf.share else None
+        return self._reader.images.store if self._reader.images.share else None
 
     def look(self, views: Sequence[CandidateView]) -> tuple[list[Picture], dict[str, Exception]]:
         """Run the vision tower on candidates' pictures without a question; those of a view that has none are left out.
@@ -75,7 +75,7 @@ class FineScorer(PoolScorer[Task]):
                         found.append(self._picture(view))
                 except Exception as error:
                     faults[view.entry.id] = error
-            self._reader.shelf.encode(found)
+            self._reader.images.encode(found)
         return found, faults
 
     def clear(self) -> None:
@@ -116,8 +116,8 @@ class FineScorer(PoolScorer[Task]):
         """The query's picture."""
         image = search.query.image
         assert image is not None  # a statement names the query's picture only if there is one
-        return self._reader.shelf.get(f"query:{search.digest}", lambda: image)
+        return self._reader.images.get(f"query:{search.digest}", lambda: image)
 
     def _picture(self, view: CandidateView) -> Picture:
         assert view.image is not None
-        return self._reader.shelf.get(view.key and f"item:{view.key}", view.image)
+        return self._reader.images.get(view.key and f"item:{view.key}", view.image)

@@ -19,48 +19,17 @@ from torch import Tensor
 from engine.errors import AtomscopeError
 from engine.retrieval.fine.byte_cache import ByteCache
 from engine.retrieval.fine.model import Mllm
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.picture_store import PictureStore
 
 _TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets")
-_PIXELS = "pixel_"
-"""What the vision tower reads begins so; everything else a processor says of a picture goes to the decoder too."""
 
 
 @dataclass
-class Picture:
-    """One picture, ready for prompts.
-
-    Attributes
-    ----------
-    key : str
-        Stable id of its bytes; "" when it is not to be kept.
-    block : str
-        What stands for it in a prompt: marks, and one image token a patch.
-    inputs : dict of Tensor
-        What the processor made of it: pixels and grids.
-    encoded : dict or None
-        The vision tower's output.
-    reused : bool
-        Whether the vision tower's output came from memory or disk.
-    """
-
-    key: str
-    block: str
-    inputs: dict[str, Tensor]
-    encoded: dict[str, Any] | None = None
-    reused: bool = False
-
-    @property
-    def grids(self) -> dict[str, Tensor]:
-        """Inputs the decoder needs besides the tower's output."""
-        return {name: value for name, value in self.inputs.items() if not name.startswith(_PIXELS)}
-
-
-@dataclass
-class Shelf:
+class ImageCache:
     """All pictures one model has seen lately.
 
-    One shelf belongs to one model with one preprocessing, so a picture's key is enough to find it again.
+    One cache belongs to one model with one preprocessing, so a picture's key is enough to find it again.
 
     Attributes
     ----------
@@ -82,7 +51,7 @@ class Shelf:
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
     def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
-        """The picture under ``key``; ``image`` is called only if it is not on the shelf.
+        """The picture under ``key``; ``image`` is called only if it is not in the cache.
 
         Raises
         ------
@@ -133,7 +102,7 @@ class Shelf:
         return found
 
     def clear(self) -> None:
-        """Take all pictures off the shelf."""
+        """Forget all pictures."""
         self._kept.clear()
 
     def _keep(self, picture: Picture) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.retrieval.fine.pictures import Picture
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.prompts import JUDGE
 from engine.retrieval.fine.reader import Prompt, Reader
 
@@ -39,9 +39,9 @@ def rehearse(reader: Reader) -> list[str]:
         raise InputError(f"{name} cannot read a picture with a caption: {str(error).splitlines()[0]}") from error
     reader.clear()
     off = []
-    shared = reader.shelf.share
+    shared = reader.images.share
     if not _agrees(reader, images, wanted, prefix=False):
-        reader.shelf.share = False
+        reader.images.share = False
         reader.clear()  # what is kept of the pictures holds no pixels any more
         if not shared or not _agrees(reader, images, wanted, prefix=False):
             raise InputError(
@@ -73,7 +73,7 @@ def _agrees(reader: Reader, images: list[Image.Image], wanted: Tensor, prefix: b
 
 
 def _prompt(reader: Reader, image: Image.Image, caption: str) -> Prompt:
-    picture = reader.shelf.get(f"rehearsal:{image.size}", lambda: image)
+    picture = reader.images.get(f"rehearsal:{image.size}", lambda: image)
     return reader.prompt(f"{JUDGE} {caption}", [picture], lambda other: f"{JUDGE} {other}")
 
 

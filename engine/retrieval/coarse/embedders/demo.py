@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from engine.backbones import Backbone, embedded, load_backbone
-from engine.backbones.checkpoints import quiet
+from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
 from engine.device import pick_device
 from engine.files import sha256

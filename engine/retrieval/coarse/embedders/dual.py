@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConfig
 
-from engine.backbones.checkpoints import Source, explained, quiet, revision_of, vision_config
+from engine.backbones.checkpoints import Source, explained, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
+from engine.backbones.quiet import quiet
 from engine.device import pick_device
 from engine.errors import InputError
 from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, unit

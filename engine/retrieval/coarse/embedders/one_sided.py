@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from engine.backbones import embedded, load_backbone
-from engine.backbones.checkpoints import quiet
+from engine.backbones.quiet import quiet
 from engine.device import pick_device
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, no_side

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 from transformers.utils.hub import cached_file
 
-from engine.backbones.checkpoints import Source, explained, quiet
+from engine.backbones.checkpoints import Source, explained
+from engine.backbones.quiet import quiet
 from engine.device import pick_device
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256

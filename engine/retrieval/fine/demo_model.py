@@ -1,4 +1,4 @@
-"""Two towers and an untrained projector become one AyaVision checkpoint; trained parts are put in, adapters merged.
+"""The demo's model as a checkpoint folder: two towers and a projector in one AyaVision model, the trained parts put in.
 
 AyaVision is the layout that fits: patch tokens of any vision tower, four neighbouring patches shuffled into one token
 (14 x 14 patches -> 49 tokens), a small gated projector, any decoder behind it.
@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from engine.backbones import embedded
-from engine.backbones.checkpoints import quiet
+from engine.backbones.quiet import quiet
 from engine.errors import AtomscopeError
 from engine.files import atomic_path, read_json, sha256, write_json
 from engine.paths import ASSETS, cache_dir

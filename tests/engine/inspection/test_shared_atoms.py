@@ -1,4 +1,4 @@
-"""SharedAtom concepts: what fires where, and what counts as shared."""
+"""Shared atoms: what fires where, and what counts as shared."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import pytest
 from PIL import Image
 
 from engine.atlas import Atlas
+from engine.atlas.synthetic import write_synthetic_atlas
 from engine.corpus import UnreadableItem
 from engine.inspection.encoding import EncodedImage, Encoder, collect, sampled
 from engine.inspection.shared_atoms import EncodedCandidate, atlas_item, encode_candidate, shared_atoms
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
+    """192 atoms, 60 items; some atoms dead, one dense."""
+    return Atlas.open(write_synthetic_atlas(tmp_path_factory.mktemp("atlas") / "small", 192, 60, seed=3))
 
 
 def seen(peaks: dict[int, float]) -> EncodedImage:
