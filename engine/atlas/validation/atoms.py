@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.atlas.build.grouping import place_in_group
+from engine.atlas.format.reading import open_parquet, read_whole
 from engine.atlas.format.schema import LABELS_KEPT, NEIGHBOUR_KINDS
-from engine.atlas.format.tables import open_parquet, read_whole
 from engine.atlas.format.writer import status_counts, statuses
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop, check_columns, no_nulls, same_float

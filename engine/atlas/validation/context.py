@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.atlas.format.tables import open_parquet, read_whole
+from engine.atlas.format.reading import open_parquet, read_whole
 from engine.atlas.validation.report import Report, Stop, check_columns, no_nulls
 
 

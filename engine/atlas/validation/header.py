@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from engine.atlas.format.reader import check_header, corpus_folder
+from engine.atlas.format.header import check_header, corpus_folder
 from engine.atlas.format.schema import CODE_ARRAYS, COLUMNS, REQUIRED_TABLES, TEXT_TABLES
 from engine.atlas.validation.report import Report, Stop
 from engine.errors import InputError

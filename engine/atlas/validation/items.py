@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from engine.atlas.build.grouping import place_in_group
-from engine.atlas.format.reader import corpus_folder
+from engine.atlas.format.header import corpus_folder
+from engine.atlas.format.reading import open_parquet
 from engine.atlas.format.schema import (
     CODE_ARRAYS,
     ENTRANTS_KEPT,
@@ -19,7 +20,6 @@ from engine.atlas.format.schema import (
     THUMBS_PER_GROUP,
     TOKENS_PER_GROUP,
 )
-from engine.atlas.format.tables import open_parquet
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop, check_columns, same_float
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.atlas.format.tables import read_whole
+from engine.atlas.format.reading import read_whole
 from engine.atlas.validation import atoms, exemplars, items
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.header import check_files, check_meta
