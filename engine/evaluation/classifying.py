@@ -142,7 +142,7 @@ def _dual_encoder(backbone: Backbone, device: str) -> Any:
 
 def _corpus(store: ActivationStore, atlas: Atlas | None) -> Corpus:
     """The pictures the store was made from."""
-    from engine.atlas.format.reader import corpus_folder
+    from engine.atlas.format.header import corpus_folder
     from engine.corpus import open_corpus
 
     path = corpus_folder(atlas.path, atlas.meta) if atlas is not None else Path(str(store.corpus.get("path") or ""))
