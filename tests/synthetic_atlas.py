@@ -161,12 +161,12 @@ def _write_sae(folder: Path, directions: NDArray[np.float32]) -> None:
     """A sparsemax SAE with these atoms and unit maps."""
     import torch
 
-    from engine.sae import SparsemaxConfig, build_sae
+    from engine.sae import SparsemaxConfig, build_sae, save_sae
 
     sae = build_sae(SparsemaxConfig(d_model=WIDTH, n_atoms=len(directions)), 0)
     weights = {"atoms": torch.from_numpy(directions), "w_key": torch.eye(WIDTH), "w_value": torch.eye(WIDTH)}
     sae.load_state_dict(weights, strict=False)
-    sae.save(folder / "sae")
+    save_sae(sae, folder / "sae")
 
 
 def _neighbours(directions: NDArray[np.float32], cluster: NDArray[np.int32], sampled: Codes) -> dict[str, Any]:

@@ -166,9 +166,9 @@ def _ours(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:
     import torch
 
     from engine.atlas.build import token_pass as module
-    from engine.atlas.build.accumulate import Accumulators
-    from engine.atlas.build.sample import encode, histogram_edges
-    from engine.atlas.build.statistics import label_ids
+    from engine.atlas.build.accumulators import Accumulators
+    from engine.atlas.build.encoding import encode
+    from engine.atlas.build.pass_plan import histogram_edges, label_ids
     from engine.progress import Silent
 
     spent = 0.0
@@ -189,8 +189,8 @@ def _ours(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:
     ids, names = label_ids(tokens.labels, sae.config.n_atoms)
     acc = Accumulators(sae.config.n_atoms, len(names), tokens.embeddings.shape[1], edges, TOP_N)
     with tempfile.TemporaryDirectory() as work:
-        module.sweep(sae, Part, acc, ids, 131_072, Path(work), torch.device("cpu"), Silent())  # type: ignore[arg-type]
-    return spent, int(acc.firing.sum())
+        module.run_token_pass(sae, Part, acc, ids, 131_072, Path(work), torch.device("cpu"), Silent())  # type: ignore[arg-type]
+    return spent, int(acc.counts.firing.sum())
 
 
 def _published(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:

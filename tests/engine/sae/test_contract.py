@@ -23,6 +23,7 @@ from engine.sae import (
     TopKConfig,
     build_sae,
     load_sae,
+    save_sae,
 )
 
 D, M, N = 24, 96, 50
@@ -179,7 +180,7 @@ def test_training_counts_tokens_since_each_atom_fired(sae) -> None:
 
 def test_save_and_load_give_the_same_sae(sae, tmp_path: Path) -> None:
     sae.train()(tokens())  # a gate has something to save
-    loaded = load_sae(sae.save(tmp_path / "sae"))
+    loaded = load_sae(save_sae(sae, tmp_path / "sae"))
     assert loaded.config == sae.config and not loaded.training
     assert {path.name for path in (tmp_path / "sae").iterdir()} == {"config.json", "weights.safetensors"}
     x = tokens()

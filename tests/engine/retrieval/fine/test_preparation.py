@@ -124,7 +124,7 @@ def test_an_architecture_that_takes_nothing_back_is_refused(
     from engine.retrieval.fine.preparation import prepare
 
     model = scorer("llava", store=store)
-    model._reader.shelf.share = False
+    model._reader.images.share = False
     model.limits.append("It runs its vision tower anew for every prompt.")
     with pytest.raises(InputError, match="nothing to prepare"):
         prepare(collection, model, collection.rows())
@@ -139,7 +139,7 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engine.retrieval.coarse.embedders.load_embedder", lambda *_: colour_embedder)
+    monkeypatch.setattr("engine.retrieval.search.opening.load_embedder", lambda *_: colour_embedder)
     command = ["prepare", "--corpus", str(image_folder), "--mllm", tiny_mllm("llava")]
     assert run([*command, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
