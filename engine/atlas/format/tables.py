@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.atlas.format.schema import arrow_schema
 from engine.errors import InputError
+from engine.recent import Recent
 
 _WRITER: dict[str, Any] = {
     "compression": "zstd",
@@ -121,10 +121,9 @@ class GroupedTable:
 
     def __init__(self, path: Path, keep: int = 8, columns: list[str] | None = None) -> None:
         self.path = path
-        self._keep = keep
         self._columns = columns
         self._file: pq.ParquetFile | None = None
-        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
+        self._groups: Recent[int, pa.Table] = Recent(keep)
         self._lock = threading.Lock()
 
     def _open(self) -> pq.ParquetFile:
@@ -141,9 +140,8 @@ class GroupedTable:
     def group(self, number: int) -> pa.Table:
         """Row group ``number`` as an Arrow table."""
         with self._lock:
-            if number in self._cache:
-                self._cache.move_to_end(number)
-                return self._cache[number]
+            if (known := self._groups.get(number)) is not None:
+                return known
             file = self._open()
             if not 0 <= number < file.num_row_groups:
                 raise damaged(self.path, f"it has no row group {number}")
@@ -152,9 +150,7 @@ class GroupedTable:
                 table = file.read_row_group(number, columns=self._columns, use_threads=False).combine_chunks()
             except (pa.ArrowException, OSError) as error:
                 raise damaged(self.path, str(error)) from None
-            self._cache[number] = table
-            while len(self._cache) > self._keep:
-                self._cache.popitem(last=False)
+            self._groups.put(number, table)
             return table
 
     def rows(self, key: str, value: int, per_group: int) -> pa.Table:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.errors import AtomscopeError
-from engine.retrieval.fine.byte_cache import ByteCache
+from engine.recent import Recent
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.picture_store import PictureStore
@@ -44,10 +44,10 @@ class ImageCache:
     limit: int
     store: PictureStore
     share: bool = True
-    _kept: ByteCache[Picture] = field(init=False)
+    _kept: Recent[str, Picture] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._kept = ByteCache(self.limit)
+        self._kept = Recent(self.limit)
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
     def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
