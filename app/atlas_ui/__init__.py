@@ -9,7 +9,7 @@ from app.atlas_ui.cards import (
     picture_of,
     support_card,
 )
-from app.atlas_ui.frame import atlas_card, no_atlas, page_title, show_notices
+from app.atlas_ui.frame import atlas_card, block_of, no_atlas, page_title, show_notices
 from app.atlas_ui.terms import definition, term
 from app.atlas_ui.texts import exemplar_lines, passage, short, snippet, unit, units
 
@@ -17,6 +17,7 @@ __all__ = [
     "atlas_card",
     "atom_card",
     "atom_cards",
+    "block_of",
     "definition",
     "exemplar_grid",
     "exemplar_lines",

@@ -10,6 +10,7 @@ from app.atlas_ui import map_picture
 from app.atlas_ui.texts import exemplar_lines, passage, short
 from app.ui.html import Html, tag
 from app.ui.numbers import number, percent
+from app.ui.words import cut
 from engine.atlas import search
 
 if TYPE_CHECKING:
@@ -59,15 +60,15 @@ def _exemplar(atlas: Atlas, atom: int, row: Any, about: Any, heat: str, outline:
     return tag(
         "figure",
         tag("a", picture, data_value=row.item),
-        tag("figcaption", tag("b", number(row.value)), note, _cut(about.caption or about.label, _CAPTION)),
+        tag("figcaption", tag("b", number(row.value)), note, cut(about.caption or about.label, _CAPTION)),
     )
 
 
 def picture_of(atlas: Atlas, item: int, about: Any, over: str | None = None, peak: int | None = None) -> Html:
     """An item's picture (or text) with an overlay and the frame around one patch; ``about`` is its row of the items."""
     if about.kind == "text":
-        return tag("span", _cut(about.caption, 220), cls="as-text")
-    alt = about.label or _cut(about.caption, 40) or f"item {item}"
+        return tag("span", cut(about.caption, 220), cls="as-text")
+    alt = about.label or cut(about.caption, 40) or f"item {item}"
     layers = [tag("img", src=urls.thumb(atlas, item), loading="lazy", alt=alt)]
     if over is not None and atlas.grid[0]:
         layers.append(tag("img", src=over, loading="lazy", alt="", cls="as-over"))
@@ -100,7 +101,7 @@ def support_card(atlas: Atlas, item: int, overlay: bool = True, selected: bool =
     over = urls.support(atlas, item) if overlay else None
     picture = picture_of(atlas, item, about, over, None)
     pointing = _pointing(atlas, item) if about["kind"] == "image" and atlas.grid[0] else {}
-    caption = _cut(about["caption"] or about["label"], _CAPTION)
+    caption = cut(about["caption"] or about["label"], _CAPTION)
     mean = float(atlas.support[item, atlas.prefix :].mean()) if atlas.n_positions > atlas.prefix else float("nan")
     link = tag("a", picture, data_on=on, data_value=item, href=state.href("counts", item=item), **pointing)
     return tag(
@@ -148,7 +149,7 @@ def atom_card(atlas: Atlas, atom: int, note: str = "", pictures: int = 3, tip: s
             shown = [tag("img", src=urls.thumb(atlas, item), loading="lazy", alt="") for item in items]
             strip = tag("span", shown, cls="as-strip")
     called = search.names(atlas)[atom] or "no label"
-    words = tag("span", tag("b", _cut(called, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note), below)
+    words = tag("span", tag("b", cut(called, 34)), tag("span", f"{atom}", cls="as-id"), tag("em", note), below)
     link = state.href("concepts", atom=atom)
     return tag(
         "a",
@@ -180,8 +181,3 @@ def map_marker(atlas: Atlas, atom: int, others: Sequence[int] = ()) -> Html | No
 
 def _dot(place: tuple[float, float], cls: str) -> Html:
     return tag("i", cls=cls, style=f"left:{100 * place[0]:.2f}%;top:{100 * place[1]:.2f}%")
-
-
-def _cut(text: str, length: int) -> str:
-    text = " ".join(str(text).split())
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -55,7 +55,7 @@ def atlas_card(atlas: Atlas) -> None:
     model = str(backbone.get("name", "")).rsplit("/", 1)[-1]
     rows = [
         ("model", model),
-        ("layer", _layer(backbone)),
+        ("layer", f"{block_of(backbone)}, {backbone.get('site', '')}"),
         ("SAE", f"{atlas.meta['sae'].get('architecture', '')}, {counts['atoms']:,} atoms"),
         ("corpus", f"{counts['items']:,} items, {compact(counts['tokens'])} tokens"),
     ]
@@ -63,8 +63,10 @@ def atlas_card(atlas: Atlas) -> None:
     live(tag("div", tag("b", atlas.title), body, cls="as-atlas"), key="sidebar_card")
 
 
-def _layer(backbone: dict[str, Any]) -> str:
-    """Which block is listened to, counted from 1 as people count, and what of it."""
+def block_of(backbone: Mapping[str, Any]) -> str:
+    """Which block of a model an atlas (its entry ``backbone``) reads, counted from 1 as people count.
+
+    ``layer_index`` counts from 0, ``layer`` may count from the end.
+    """
     index, blocks = int(backbone.get("layer_index", backbone.get("layer", 0))), int(backbone.get("n_layers") or 0)
-    place = f"block {index % blocks + 1} of {blocks}" if blocks else f"layer {index}"
-    return f"{place}, {backbone.get('site', '')}"
+    return f"block {index % blocks + 1} of {blocks}" if blocks else f"layer {index}"

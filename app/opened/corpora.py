@@ -7,13 +7,15 @@ import io
 import os
 import re
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
+from engine.corpus.sidecars import AUTOMATIC
+from engine.derived import derived
 from engine.errors import AtomscopeError
+from engine.files import stamp
 from engine.paths import DEMO_CORPUS
 
 if TYPE_CHECKING:
@@ -25,7 +27,11 @@ DEMO = "demo"
 
 _SIDE = 256
 _SMALL = 64 * 1024
-_KEPT = 1024
+_THUMBNAILS = 1024
+"""Thumbnails kept of one corpus."""
+
+_DESCRIBING = ("corpus.json", "state.json", "dataset_info.json", *sorted(AUTOMATIC))
+"""Files of a folder that say what its items are."""
 
 _LOCK = threading.RLock()
 
@@ -58,6 +64,25 @@ class Entry:
         """Whether any item has a caption."""
         return self.corpus is not None and bool((self.corpus.items["caption"] != "").any())
 
+    def row_of(self, identity: str) -> int | None:
+        """Row of the item with this id, None if there is none."""
+        if self.corpus is None:
+            return None
+        rows = (self.corpus.items["id"] == identity).to_numpy().nonzero()[0]
+        return int(rows[0]) if len(rows) else None
+
+    def searched_split(self, asked: str) -> str:
+        """The split that is really searched: what was asked for, or the corpus's own default; "" is the whole corpus.
+
+        The demo's default is its test split: pictures the demo model has never seen.
+        """
+        known = self.corpus.splits if self.corpus is not None else {}
+        if asked in known:
+            return asked
+        if asked == "all" or self.key != DEMO:
+            return ""
+        return "test"
+
 
 def paths() -> dict[str, Path]:
     """Key -> folder, the demo first, in the order given."""
@@ -71,16 +96,33 @@ def key_of(path: Path) -> str:
     return f"{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
 
+Stamps = tuple[tuple[int, int] | None, ...]
+
+_entries: dict[str, tuple[Path, Stamps, Entry]] = {}
+_by_content: WeakValueDictionary[str, Corpus] = WeakValueDictionary()
+"""Every corpus that anybody still shows, also one that was opened anew since."""
+
+
 def entry(key: str) -> Entry | None:
-    """The corpus with this key, opened now if it was not yet; None if there is no such key."""
+    """The corpus with this key, opened now if it was not yet; None if there is no such key.
+
+    It is opened again when a file that describes it (its manifest, its captions) is another one than before. Pictures that are
+    added to a folder are found when the server starts again; those that are taken away fail alone.
+    """
     path = paths().get(key)
     if path is None:
         return None
+    stamps = _stamps(path)
     with _LOCK:
-        return _open(key, path)
+        if key not in _entries or _entries[key][:2] != (path, stamps):
+            _entries[key] = (path, stamps, _open(key, path))
+        return _entries[key][2]
 
 
-@lru_cache(maxsize=16)
+def _stamps(path: Path) -> Stamps:
+    return tuple(stamp(file) for file in ([path / name for name in _DESCRIBING] if path.is_dir() else [path]))
+
+
 def _open(key: str, path: Path) -> Entry:
     from engine.corpus import open_corpus
 
@@ -92,19 +134,16 @@ def _open(key: str, path: Path) -> Entry:
     return Entry(key, path, corpus)
 
 
-_by_content: dict[str, Corpus] = {}
-_thumbs: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-
-
 def find(content: str) -> Corpus | None:
     """The open corpus whose hash begins with these twelve digits, or None."""
     corpus = _by_content.get(content)
-    if corpus is None and DEMO_CORPUS.is_dir() and not _by_content:
+    if corpus is None and DEMO_CORPUS.is_dir() and not _entries:
         entry(DEMO)  # a browser may ask for a picture it knows of before any page of this server was opened
         corpus = _by_content.get(content)
     return corpus
 
 
+@derived(most=_THUMBNAILS)
 def thumbnail(corpus: Corpus, item: int) -> bytes:
     """One picture of a corpus, at most 256 pixels a side, as WebP.
 
@@ -113,19 +152,9 @@ def thumbnail(corpus: Corpus, item: int) -> bytes:
     InputError
         If it cannot be read (its file has vanished, say), or is a text.
     """
-    key = (corpus.hash[:12], item)
-    with _LOCK:
-        if key in _thumbs:
-            _thumbs.move_to_end(key)
-            return _thumbs[key]
     stored = corpus.image_bytes(item)
     small = len(stored) <= _SMALL and stored[:4] == b"RIFF" and stored[8:12] == b"WEBP"
-    content = stored if small else _scaled(corpus, item)
-    with _LOCK:
-        _thumbs[key] = content
-        while len(_thumbs) > _KEPT:
-            _thumbs.popitem(last=False)
-    return content
+    return stored if small else _scaled(corpus, item)
 
 
 def _scaled(corpus: Corpus, item: int) -> bytes:
@@ -148,6 +177,5 @@ def readable(content: str, item: int) -> bool:
 def forget() -> None:
     """Close everything: the next reader opens the folders again."""
     with _LOCK:
-        _open.cache_clear()
+        _entries.clear()
         _by_content.clear()
-        _thumbs.clear()

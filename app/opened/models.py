@@ -1,4 +1,7 @@
-"""The models behind the page: loaded once for all sessions by whoever asks first, always in the worker thread."""
+"""The models the process has open: loaded once for all sessions by whoever asks first, always in the worker thread.
+
+Few are kept: the one that was asked for longest ago goes first. A collection hangs on its corpus and goes with it.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,19 @@ import gc
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import streamlit as st
-
-from app.opened import atlases, corpora
-from app.pages.retrieval.request import Request
-from app.work import Job
-from engine.errors import AtomscopeError, InputError
+from engine.derived import derived
+from engine.errors import AtomscopeError
 from engine.files import stamp
 from engine.paths import cache_dir
 from engine.progress import Progress
-from engine.retrieval.search.events import Event, PoolReady, Started
 
 if TYPE_CHECKING:
-    from PIL import Image
-
+    from engine.atlas import Atlas
+    from engine.corpus import Corpus
     from engine.inspection.encoding import Encoder
     from engine.retrieval.coarse.collection import Collection
     from engine.retrieval.coarse.embedders import Embedder
@@ -60,8 +57,9 @@ class Lazy(Generic[T]):
         with self._lock:
             if self._value is None:
                 self._value = self._make(progress)
-                # Streamlit collects all garbage after every run: over the objects of torch and a model that never go
-                # away, this would cost more than the run.
+                # Streamlit collects all garbage after every run: over the objects of torch and a model that stay, this
+                # would cost more than the run. What went since the last time is collected now.
+                gc.unfreeze()
                 gc.collect()
                 gc.freeze()
             return self._value
@@ -91,8 +89,10 @@ def _refuse_missing(stage: str) -> None:
         raise AtomscopeError(f"The weights of {' and '.join(missing)} are not on this machine. Run: {WEIGHTS}")
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _embedder(name: str) -> Lazy[Embedder]:
+@lru_cache(maxsize=2)
+def embedder(name: str = DEMO) -> Lazy[Embedder]:
+    """The encoders of the coarse stage."""
+
     def make(progress: Progress) -> Embedder:
         _refuse_missing("coarse")
         progress.start("Loading the coarse stage's encoders", None)
@@ -103,20 +103,25 @@ def _embedder(name: str) -> Lazy[Embedder]:
     return Lazy(make)
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _collection(key: str, embedder: str) -> Lazy[Collection]:
+@derived(most=2)
+def collection(corpus: Corpus, name: str = DEMO) -> Lazy[Collection]:
+    """A corpus with its vectors by the embedder of this name."""
+
     def make(progress: Progress) -> Collection:
         from engine.retrieval.coarse.collection import open_collection
 
-        entry = _entry(key)
-        assert entry.corpus is not None  # _entry refuses others
-        return open_collection(entry.corpus, _embedder(embedder).get(progress), progress)
+        return open_collection(corpus, embedder(name).get(progress), progress)
 
     return Lazy(make)
 
 
-@st.cache_resource(show_spinner=False, max_entries=1)
-def _scorer(name: str) -> Lazy[FineScorer]:
+def scorer() -> Lazy[FineScorer]:
+    """The model that reads the candidates; a folder whose ``config.json`` was rewritten is loaded again."""
+    return _scorer(mllm(), stamp(Path(mllm()) / "config.json"))
+
+
+@lru_cache(maxsize=1)
+def _scorer(name: str, config: tuple[int, int] | None) -> Lazy[FineScorer]:
     def make(progress: Progress) -> FineScorer:
         if name == DEMO:
             _refuse_missing("fine")
@@ -124,26 +129,23 @@ def _scorer(name: str) -> Lazy[FineScorer]:
         from engine.retrieval.fine.mllm_scorer import FineScorer
         from engine.retrieval.fine.model import load_mllm
 
-        return FineScorer(load_mllm(name, progress=progress))
+        return FineScorer(load_mllm(name, progress=progress), progress=progress)
 
     return Lazy(make)
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
-def encoder(atlas: str) -> Lazy[Encoder]:
-    """Backbone and SAE of an open atlas, to see the concepts in a picture."""
+@lru_cache(maxsize=2)
+def encoder(atlas: Atlas) -> Lazy[Encoder]:
+    """Backbone and SAE of an atlas, to see the concepts in a picture. A rebuilt atlas is another object, with another encoder."""
 
     def make(progress: Progress) -> Encoder:
         from engine.inspection.encoding import Encoder
 
-        found = atlases.find(atlas)
-        if found is None:
-            raise InputError("This atlas is not open any more.")
-        name = str(found.meta["backbone"]["name"])
+        name = str(atlas.meta["backbone"]["name"])
         if name in _DEMO_PARTS["coarse"]:
             _refuse_missing("coarse")
         progress.start(f"Loading {name} and the SAE", None)
-        return Encoder.of(found, progress)
+        return Encoder.of(atlas, progress)
 
     return Lazy(make)
 
@@ -158,87 +160,3 @@ def _sae(folder: Path, stamps: tuple[tuple[int, int] | None, ...]) -> SparseAuto
     from engine.sae import load_sae
 
     return load_sae(folder)
-
-
-def _entry(key: str) -> corpora.Entry:
-    entry = corpora.entry(key)
-    if entry is None:
-        raise InputError(f"No corpus {key!r} is open here.")
-    if entry.corpus is None:
-        raise InputError(entry.problem)
-    return entry
-
-
-def gallery(entry: corpora.Entry, split: str) -> str:
-    """The split that is really searched: what was asked for, or the corpus's own default; "" is the whole corpus.
-
-    The demo's default is its test split: pictures the demo model has never seen.
-    """
-    known = entry.corpus.splits if entry.corpus is not None else {}
-    if split in known:
-        return split
-    if split == "all" or entry.key != corpora.DEMO:
-        return ""
-    return "test"
-
-
-def item_row(entry: corpora.Entry, identity: str) -> int | None:
-    """Row of the corpus item with this id, None if there is none."""
-    if entry.corpus is None:
-        return None
-    rows = (entry.corpus.items["id"] == identity).to_numpy().nonzero()[0]
-    return int(rows[0]) if len(rows) else None
-
-
-def answer_of(entry: corpora.Entry, request: Request) -> int | None:
-    """The item a query is known to ask for: the one whose caption it is, or whose picture when captions are read."""
-    if entry.corpus is None:
-        return None
-    split = gallery(entry, request.split)
-    items = entry.corpus.items
-    searched = (items["split"] == split).to_numpy() if split else (items["id"] != "").to_numpy()
-    if request.kind == "text":
-        rows = ((items["caption"] == request.text.strip()).to_numpy() & searched).nonzero()[0]
-        return int(rows[0]) if len(rows) == 1 else None
-    if request.kind == "image" and request.item and request.view in ("auto", "text", "both"):
-        row = item_row(entry, request.item)
-        return row if row is not None and searched[row] and items["caption"].iat[row] else None
-    return None
-
-
-def search(job: Job[Event], request: Request, upload: Image.Image | None) -> None:
-    """Run one search in the worker: load what is not loaded, then pass the retriever's events on.
-
-    Without the fine stage (weights missing, a folder that is no MLLM) the coarse one still answers, and a warning says why.
-    """
-    job.start("Loading torch and transformers", None)  # seconds, the first time
-    from engine.retrieval.search.retriever import Retriever
-
-    job.finish()
-    entry = _entry(request.corpus)
-    assert entry.corpus is not None  # _entry refuses others
-    image = upload
-    if request.item:
-        row = item_row(entry, request.item)
-        if row is None:
-            raise InputError(f"{entry.corpus.name} has no item {request.item[:80]!r}.")
-        image = entry.corpus.load(row)
-    query = request.query(image, answer_of(entry, request))
-    collection = _collection(request.corpus, DEMO).get(job)
-    split = gallery(entry, request.split)
-    reader, scorer = _scorer(mllm()), None
-    if not reader.ready:  # the pool can be looked at while the model is being loaded
-        job.finish()
-        for event in Retriever(collection, None).search(query, request.options(split), job.cancelled):
-            if isinstance(event, (Started, PoolReady)):
-                job.emit(event)
-    try:
-        scorer = reader.get(job)
-    except AtomscopeError as error:
-        job.warn(f"Only the coarse stage answers. {error}")
-    job.finish()
-    if scorer is not None and request.enhance != "off" and scorer.enhancement_fault:
-        job.warn(f"Searched without visual enhancement. {scorer.enhancement_fault}")
-        request = replace(request, enhance="off")
-    for event in Retriever(collection, scorer).search(query, request.options(split), job.cancelled):
-        job.emit(event)

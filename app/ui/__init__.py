@@ -10,6 +10,7 @@ from app.ui.notices import empty, onboarding, plain, warn
 from app.ui.numbers import Figure, chip, compact, figures, number, percent
 from app.ui.plots import show_plot
 from app.ui.titles import section
+from app.ui.words import cut
 
 __all__ = [
     "Bar",
@@ -20,6 +21,7 @@ __all__ = [
     "chip",
     "colour",
     "compact",
+    "cut",
     "empty",
     "figures",
     "histogram",

@@ -38,6 +38,6 @@ def fetch_weights(names: Sequence[str], everything: bool, progress: Progress) ->
         ready = embedded.is_ready(model.name)
         yield FetchedModel(model.name, model.title, embedded.fetch(model.name, progress), ready)
     if not names:
-        from engine.demo.mllm import assembly
+        from engine.retrieval.fine import demo_model
 
-        yield FetchedModel(assembly.NAME, assembly.TITLE, assembly.demo_mllm_folder(progress))
+        yield FetchedModel(demo_model.NAME, demo_model.TITLE, demo_model.demo_mllm_folder(progress))

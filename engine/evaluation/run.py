@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.atlas import Atlas
 from engine.atlas.format.measured import record
-from engine.backbones.loading import pick_device
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.evaluation.classifying import Classification
 from engine.evaluation.held_out import held_out_store, named_store

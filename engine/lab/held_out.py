@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.backbones.loading import pick_device
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.evaluation.classifying import Classification
 from engine.evaluation.held_out import named_store

@@ -14,8 +14,7 @@ from app.pages.compare import charts
 from app.pages.compare.saes import ComparedSAE
 from app.pages.compare.worker import Pair
 from app.pages.overview.numbers import MEANING, written
-from app.pages.retrieval.scene import cut
-from app.ui import Html, tag
+from app.ui import Html, cut, tag
 from engine.atlas import search
 from engine.inspection.one_sae import ThroughSAE
 from engine.metrics.definitions import DEFINITIONS

@@ -74,17 +74,10 @@ def _lede(atlas: Atlas) -> str:
         str(backbone.get("site")), str(backbone.get("site"))
     )
     return (
-        f"{name}, {site} {_layer(backbone)}, on {counts['items']:,} {'chunks' if atlas.is_text else 'items'} of "
+        f"{name}, {site} after {atlas_ui.block_of(backbone)}, on {counts['items']:,} {'chunks' if atlas.is_text else 'items'} of "
         f"{atlas.meta['corpus'].get('name', 'the corpus')}, written with {counts['atoms']:,} atoms by a "
         f"{sae.get('architecture', 'sparse')} autoencoder."
     )
-
-
-def _layer(backbone: dict[str, Any]) -> str:
-    """Where in the model: ``layer_index`` counts blocks from 0, ``layer`` may count from the end."""
-    index, blocks = backbone.get("layer_index", backbone.get("layer", 0)), backbone.get("n_layers", 0)
-    index = int(index) + int(blocks) if int(index) < 0 else int(index)
-    return f"after block {index + 1} of {blocks}"
 
 
 def _concepts(atlas: Atlas) -> Html:

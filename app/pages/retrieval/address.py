@@ -7,8 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from app import state
-from app.opened import corpora, models
-from app.pages.retrieval.form import fill
+from app.opened import corpora
 from app.pages.retrieval.request import FIRST_STEP, STEPS, Request, read, write
 from app.pages.retrieval.session import Session
 
@@ -32,7 +31,7 @@ def follow_address(session: Session) -> None:
     request, notices = read(given, corpora.paths(), session.uploads)
     entry = corpora.entry(request.corpus)
     if entry is not None and entry.corpus is not None:
-        if request.item and models.item_row(entry, request.item) is None:
+        if request.item and entry.row_of(request.item) is None:
             notices.append(f"{entry.corpus.name} has no item {request.item[:60]!r}; the picture is left out.")
             request = replace(request, item="")
         if request.split not in ("", "all", *entry.corpus.splits):
@@ -40,7 +39,7 @@ def follow_address(session: Session) -> None:
             request = replace(request, split="")
     for sentence in notices:
         state.notice(sentence)
-    fill(session, request)
+    session.fill(request)
     if request.asks:
         session.search(request)
     _choose(session, candidate)
@@ -48,8 +47,8 @@ def follow_address(session: Session) -> None:
 
 def _choose(session: Session, candidate: str) -> None:
     """Make the corpus item with this id the candidate that a step looks at; "" leaves the first of the order."""
-    entry = corpora.entry(session.run.request.corpus) if session.run is not None else None
-    session.picked = models.item_row(entry, candidate) if entry is not None and candidate else None
+    entry = session.run.entry if session.run is not None else None
+    session.picked = entry.row_of(candidate) if entry is not None and candidate else None
     if candidate and entry is not None and session.picked is None:
         state.notice(f"There is no candidate {candidate[:60]!r}. Showing the first.")
         del st.query_params["candidate"]
@@ -57,9 +56,9 @@ def _choose(session: Session, candidate: str) -> None:
 
 def show_address(session: Session) -> None:
     """Write search and step into the address, as one entry of the browser's history."""
-    request = session.run.request if session.run is not None else session.draft
-    entry = corpora.entry(request.corpus)
-    chosen = None
+    run = session.run
+    request = run.request if run is not None else session.draft
+    entry, chosen = run.entry if run is not None else None, None
     if session.picked is not None and entry is not None and entry.corpus is not None:
         chosen = str(entry.corpus.items["id"].iat[session.picked])
     state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None, "candidate": chosen})

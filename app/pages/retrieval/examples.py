@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.opened.corpora import Entry
-from app.opened.models import gallery, item_row
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,11 @@ def examples(entry: Entry) -> list[Example]:
     """Examples that exist in this corpus; for a corpus of a user's own, its first captions and pictures."""
     if entry.corpus is None:
         return []
-    known = [e for e in _DEMO if not e.item or item_row(entry, e.item) is not None]
+    known = [e for e in _DEMO if not e.item or entry.row_of(e.item) is not None]
     if any(e.item for e in known):
         return known
     items = entry.corpus.items
-    split = gallery(entry, "")
+    split = entry.searched_split("")
     items = items[items["split"] == split] if split else items
     spread = items.iloc[:: max(len(items) // 6, 1)].head(6)
     captioned = spread[spread["caption"] != ""].head(3)

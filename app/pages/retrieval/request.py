@@ -1,16 +1,14 @@
-"""One search as the address of the page says it: read from untrusted parameters, written back, made into engine terms."""
+"""One search as the address of the page says it: read from untrusted parameters, and written back."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from app import parse
 from engine.retrieval.search.events import MODES
-from engine.retrieval.search.query import Enhancement, Query, SearchOptions
-
-if TYPE_CHECKING:
-    from PIL import Image
+from engine.retrieval.search.query import Enhancement
 
 MOST = 50
 """Largest pool the page offers: each candidate is one reading of the model."""
@@ -28,7 +26,7 @@ STEPS = {
     "ranks": "Movement",
     "concepts": "Concepts",
     "prompt": "Prompt",
-    "sweep": "Pool size",
+    "sweep": "Pool size",  # addresses have always called it so
     "export": "Export",
 }
 FIRST_STEP = "fine"
@@ -107,13 +105,17 @@ class Request:
     @property
     def asks(self) -> bool:
         """Whether there is a query at all."""
-        return bool(self.text.strip() or self.item or self.upload)
+        return self.pictured or bool(self.text.strip())
+
+    @property
+    def pictured(self) -> bool:
+        """Whether it asks with a picture."""
+        return bool(self.item or self.upload)
 
     @property
     def kind(self) -> str:
         """ "text", "image" or "both"."""
-        pictured = bool(self.item or self.upload)
-        return ("both" if self.text.strip() else "image") if pictured else "text"
+        return ("both" if self.text.strip() else "image") if self.pictured else "text"
 
     @property
     def enhancement(self) -> Enhancement | None:
@@ -127,24 +129,6 @@ class Request:
             tokens=self.tokens or None,  # type: ignore[arg-type]
             gate=self.gate,  # type: ignore[arg-type]
         )
-
-    def options(self, split: str) -> SearchOptions:
-        """Engine options; ``split`` is the one that is really searched ("" all)."""
-        return SearchOptions(
-            top_k=self.k,
-            mode=self.mode,  # type: ignore[arg-type]
-            enhancement=self.enhancement,
-            tie_rule=self.tie == "on",
-            skip_margin=self.skip,
-            stop_lead=self.stop,
-            view=self.view,  # type: ignore[arg-type]
-            split=split,
-            trace=True,
-        )
-
-    def query(self, image: Image.Image | None, answer: int | None) -> Query:
-        """The engine's query. Raises ``InputError`` when it is empty or too long."""
-        return Query(self.text.strip(), image, answer)
 
 
 _DEFAULT = Request()
@@ -164,6 +148,11 @@ def write(request: Request) -> dict[str, str | None]:
         value = getattr(request, name)
         values[name] = value if value != getattr(_DEFAULT, name) else ""
     return {name: value or None for name, value in values.items()}
+
+
+def parameters(request: Request) -> dict[str, str]:
+    """The parameters an address of this request has."""
+    return {name: value for name, value in write(request).items() if value is not None}
 
 
 def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[str] = ()) -> tuple[Request, list[str]]:
@@ -190,7 +179,7 @@ def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[s
         notices.append(f"No corpus {key[:40]!r} is open here; start the server with `atomscope serve --corpus DIR`.")
     request = replace(request, split=given.get("split", "")[:60])
     if "k" in given:
-        k = _whole(given["k"])
+        k = parse.whole(given["k"])
         if k is None or not 1 <= k <= MOST:
             held = min(k, MOST) if k else _DEFAULT.k
             notices.append(f"The pool size {given['k'][:20]!r} is not between 1 and {MOST}; {held} is used.")
@@ -198,13 +187,13 @@ def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[s
         request = replace(request, k=k)
     for name in ("skip", "stop"):
         if name in given:
-            margin = _positive(given[name])
+            margin = parse.positive(given[name])
             if margin is None:
                 notices.append(f"{given[name][:20]!r} is no margin for an early stop; it stays off.")
             request = _with(request, name, margin)
     for name in _SHARES:
         if name in given:
-            share = _share(given[name])
+            share = parse.share(given[name])
             if share is None:
                 notices.append(
                     f"{given[name][:20]!r} is no {name}, which is a number from 0 to 1; the preset's is used."
@@ -222,23 +211,3 @@ def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[s
 
 def _with(request: Request, name: str, value: Any) -> Request:
     return replace(request, **{name: value})
-
-
-def _whole(raw: str) -> int | None:
-    return int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else None
-
-
-def _share(raw: str) -> float | None:
-    try:
-        value = float(raw)
-    except ValueError:
-        return None
-    return value if 0 <= value <= 1 else None
-
-
-def _positive(raw: str) -> float | None:
-    try:
-        value = float(raw)
-    except ValueError:
-        return None
-    return value if 0 < value < 1_000 else None

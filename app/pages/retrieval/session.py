@@ -1,22 +1,26 @@
-"""What one browser session holds of the Retrieval page: its search, its uploads, the address it has followed. Bounded."""
+"""What one browser session holds of the Retrieval page: its search, its uploads, what its controls say. Bounded.
+
+Streamlit's session state is read and written here alone.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+import streamlit as st
 
-from app.opened import atlases, corpora, models
+from app.opened import corpora
+from app.pages.retrieval import worker
+from app.pages.retrieval.outcome import Outcome
 from app.pages.retrieval.request import FIRST_STEP, Request
 from app.pages.retrieval.uploads import Upload
-from app.pages.retrieval.view import View
 from app.work import Job, Queue, queue
-from engine.errors import AtomscopeError, InputError
-from engine.inspection.shared_atoms import COMPARED, EncodedCandidate, atlas_item, encode_candidate
+from engine.errors import AtomscopeError
+from engine.inspection.shared_atoms import COMPARED, EncodedCandidate
+from engine.retrieval.search.query import check_words
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -28,16 +32,62 @@ UPLOADS = 4
 
 @dataclass
 class Run:
-    """One search of a session, its events, and what was looked at for the concepts step."""
+    """One search of a session.
+
+    Attributes
+    ----------
+    request : Request
+    entry : Entry or None
+        The corpus as it was when the search was asked for: the rows of its events are rows of this one.
+    answer : int or None
+        Corpus row the query is known to ask for.
+    job : Job
+        Its events so far.
+    encoded : dict
+        Atlas key -> the job that encodes its pictures, for the concepts step.
+    """
 
     request: Request
+    entry: corpora.Entry | None
+    answer: int | None
     job: Job[Event]
-    looks: dict[str, Job[EncodedCandidate]] = field(default_factory=dict)
+    encoded: dict[str, Job[EncodedCandidate]] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        """Whether the worker has something to do for it."""
+        return self.job.active or any(job.active for job in self.encoded.values())
+
+    def stop(self) -> None:
+        """Cancel whatever of it waits or runs."""
+        self.job.cancel()
+        for job in self.encoded.values():
+            job.cancel()
 
 
 @dataclass
 class Session:
-    """Lives in Streamlit's session state; nothing of it is shared with other sessions."""
+    """Lives in Streamlit's session state; nothing of it is shared with other sessions.
+
+    Attributes
+    ----------
+    run : Run or None
+        The search that is shown.
+    draft, filled : Request
+        What the controls said last; what they were last set to.
+    fills, uploaded, chosen : int
+        How often controls were set, files came, pictures were chosen: parts of widget keys, see :meth:`fill`.
+    step, picked
+        The step that is shown, and the corpus row of the candidate it is about.
+    fault : str
+        Why the last search could not be made.
+    address : dict or None
+        The part of the address that was followed last.
+    offered : int
+        Seed of the pictures that are offered.
+    polled, slowness
+        When the results were drawn last, and how many times slower than wished they are drawn.
+    """
 
     run: Run | None = None
     draft: Request = Request()
@@ -55,6 +105,39 @@ class Session:
     slowness: float = 1
     queue: Queue = queue
 
+    # The controls.
+
+    def key(self, name: str) -> str:
+        """Name of a control as it is now, see :meth:`fill`."""
+        return f"retrieval_{name}_{self.fills}"
+
+    def said(self, name: str, default: Any) -> Any:
+        """What a control says; ``default`` while the browser has not shown it."""
+        value = st.session_state.get(self.key(name))
+        return default if value is None else value
+
+    def shows(self, name: str) -> bool:
+        """Whether a control is there: hidden ones are forgotten."""
+        return self.key(name) in st.session_state
+
+    def fill(self, request: Request) -> None:
+        """Set every control to what a request says.
+
+        The controls get new names, and with them new beginnings: a value that is written into the session's state does not
+        reach a widget the browser has not mounted yet, such as those of a closed popover.
+        """
+        self.draft = self.filled = request
+        self.fills += 1
+
+    @property
+    def upload_key(self) -> str:
+        """Name of the control that takes a file, a new one after every file: the widget lets go of its bytes."""
+        return f"retrieval_upload_{self.uploaded}"
+
+    def uploaded_file(self) -> Any:
+        """The file that has just come, None if there is none."""
+        return st.session_state.get(self.upload_key)
+
     def keep(self, upload: Upload) -> None:
         """Hold an upload; the oldest goes when there are more than ``UPLOADS``."""
         self.uploads[upload.digest] = upload
@@ -62,43 +145,45 @@ class Session:
         while len(self.uploads) > UPLOADS:
             self.uploads.popitem(last=False)
 
+    # The work.
+
     def search(self, request: Request) -> bool:
         """Stop the search before and hand in this one; False, with a sentence in ``fault``, if it cannot be made."""
         self.fault = ""
         upload = self.uploads.get(request.upload)
-        pictured = Image.new("RGB", (1, 1)) if request.item or upload is not None else None
+        image = upload.image if upload is not None else None
+        entry = corpora.entry(request.corpus)
         try:
-            request.query(pictured, None)  # says what is wrong with it
-            job: Job[Event] = Job(
-                partial(models.search, request=request, upload=upload.image if upload is not None else None)
-            )
-            self.stop()
+            check_words(request.text.strip(), pictured=bool(request.item) or image is not None)
+            answer = worker.answer_of(entry, request)
+            job: Job[Event] = Job(partial(worker.search, entry=entry, request=request, upload=image, answer=answer))
+            if self.run is not None:
+                self.run.stop()
             self.queue.put(job)
         except AtomscopeError as error:
             self.fault = str(error)
             return False
         self.picked, self.slowness = None, 1
-        self.run = Run(request, job)
+        self.run = Run(request, entry, answer, job)
         return True
 
-    def stop(self) -> None:
-        """Cancel whatever of this session waits or runs."""
-        if self.run is not None:
-            self.run.job.cancel()
-            for job in self.run.looks.values():
-                job.cancel()
-
-    def look(self, atlas: Atlas, view: View) -> Job[EncodedCandidate] | None:
-        """The job that looks at query picture and first candidates with an atlas; handed in when first asked for."""
+    def encode(self, atlas: Atlas, outcome: Outcome) -> Job[EncodedCandidate] | None:
+        """The job that encodes query picture and first candidates with an atlas; handed in when first asked for."""
         run = self.run
-        if run is None or view.done is None:
+        if run is None or run.entry is None or outcome.done is None:
             return None
-        job = run.looks.get(atlas.key)
+        job = run.encoded.get(atlas.key)
         if job is None:
             upload = self.uploads.get(run.request.upload)
-            items = [row.entry.item for row in view.final[:COMPARED]]
-            job = Job(partial(_look, key=atlas.key, request=run.request, upload=upload, items=items))
-            run.looks[atlas.key] = job
+            work = partial(
+                worker.encode,
+                atlas=atlas,
+                entry=run.entry,
+                request=run.request,
+                upload=upload.image if upload is not None else None,
+                items=[row.entry.item for row in outcome.final[:COMPARED]],
+            )
+            job = run.encoded[atlas.key] = Job(work)
             try:
                 self.queue.put(job)
             except AtomscopeError as error:
@@ -106,23 +191,7 @@ class Session:
         return job
 
 
-def _look(job: Job[EncodedCandidate], key: str, request: Request, upload: Upload | None, items: list[int]) -> None:
-    """In the worker: look at the pictures one by one."""
-    atlas = atlases.find(key)
-    entry = corpora.entry(request.corpus)
-    if atlas is None or entry is None or entry.corpus is None:
-        raise InputError("The atlas or the corpus is not open any more.")
-    corpus = entry.corpus
-    encoder = lambda: models.encoder(key).get(job)  # noqa: E731
-    loads: list[tuple[Any, int | None, Callable[[], Image.Image]]] = []
-    if upload is not None:
-        loads.append(("query", None, lambda: upload.image))
-    elif request.item and (row := models.item_row(entry, request.item)) is not None:
-        loads.append(("query", atlas_item(atlas, corpus.hash, row), partial(corpus.load, row)))
-    for item in items:
-        if corpus.items["kind"].iat[item] == "image":
-            loads.append((item, atlas_item(atlas, corpus.hash, item), partial(corpus.load, item)))
-    for who, known, load in loads:
-        if job.cancelled():
-            return
-        job.emit(encode_candidate(encoder, atlas, who, known, load))
+def current() -> Session:
+    """The session of the browser that is served now."""
+    session: Session = st.session_state.setdefault("retrieval", Session())
+    return session

@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import ui
 from app.opened import corpora, models
-from app.pages.retrieval.form import MARGINS, collect, fill, key_of, preset_shares
+from app.pages.retrieval.form import MARGINS, collect, preset_shares
 from app.pages.retrieval.request import GATES, MOST, PRESETS, TOKENS, VIEWS
-from app.pages.retrieval.session import Session
+from app.pages.retrieval.session import Session, current
 from engine.retrieval.search.events import MODES
 
 _MODES = {
@@ -34,7 +34,7 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
         "Corpus",
         keys,
         keys.index(begin.corpus) if begin.corpus in keys else 0,
-        key=key_of(session, "corpus"),
+        key=session.key("corpus"),
         format_func=lambda key: "Demo corpus" if key == corpora.DEMO else known[key].name,
         help="More corpora: atomscope serve --corpus DIR",
         on_change=_other_corpus,
@@ -42,24 +42,24 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
     if entry is not None and entry.corpus is not None:
         there = [split for split in entry.corpus.splits if split]
         if there:
-            default = models.gallery(entry, "")
+            default = entry.searched_split("")
             options = ["", *(["all"] if default else []), *(split for split in there if split != default)]
             st.selectbox(
                 "Searched part",
                 options,
                 options.index(begin.split) if begin.split in options else 0,
-                key=key_of(session, "split"),
+                key=session.key("split"),
                 format_func=lambda split: _split_label(entry, split),
                 help="The demo model was trained on the training split; the test split is what it has never seen.",
             )
     help_ = "Candidates the coarse stage hands to the model."
-    st.slider("Pool size", 1, MOST, begin.k, key=key_of(session, "k"), help=help_)
+    st.slider("Pool size", 1, MOST, begin.k, key=session.key("k"), help=help_)
     modes = ["", *MODES]
     st.selectbox(
         "Score mode",
         modes,
         modes.index(begin.mode),
-        key=key_of(session, "mode"),
+        key=session.key("mode"),
         format_func=lambda mode: _MODES.get(mode, mode),
     )
     _choose(
@@ -70,7 +70,7 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
         "Injects visual tokens again into a layer of the model that is unsure. Every candidate is then read twice, so that both "
         "readings can be shown.",
     )
-    preset = st.session_state.get(key_of(session, "enhance"), begin.enhance)
+    preset = session.said("enhance", begin.enhance)
     if preset != "off":
         _enhancement(session, preset)
     _choose(
@@ -80,14 +80,14 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
         VIEWS,
         "Automatic: what the query is not. Pictures for a text, captions for a picture.",
     )
-    st.toggle("Ties go to the lowest entropy (paper rule)", begin.tie == "on", key=key_of(session, "tie"))
+    st.toggle("Ties go to the lowest entropy (paper rule)", begin.tie == "on", key=session.key("tie"))
     for name, label, text, step in (
         ("skip", "Skip reading when the coarse lead is decisive", "Cosine lead of the first over the second", 0.01),
         ("stop", "Stop reading when the best score leads", "Lead of the best fine score over the second", 0.5),
     ):
         margin = getattr(begin, name)
-        if st.toggle(label, margin is not None, key=key_of(session, f"{name}_on")):
-            st.number_input(text, 0.001, 999.0, margin or MARGINS[name], step, key=key_of(session, name))
+        if st.toggle(label, margin is not None, key=session.key(f"{name}_on")):
+            st.number_input(text, 0.001, 999.0, margin or MARGINS[name], step, key=session.key(name))
     st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
 
 
@@ -97,7 +97,7 @@ def _choose(session: Session, label: str, name: str, options: dict[str, str], wo
         label,
         list(options),
         default=getattr(session.filled, name),
-        key=key_of(session, name),
+        key=session.key(name),
         format_func=options.__getitem__,
         required=True,
         help=words,
@@ -115,7 +115,7 @@ def _enhancement(session: Session, preset: str) -> None:
         for name, own in preset_shares(preset).items():
             given = getattr(begin, name) if begin.enhance == preset else None
             # The preset is part of the key: each keeps numbers of its own.
-            key = key_of(session, f"{name}_{preset}")
+            key = session.key(f"{name}_{preset}")
             value = own if given is None else given
             st.number_input(name.capitalize(), 0.0, 1.0, value, 0.05, key=key, help=words[name])
     _choose(
@@ -136,12 +136,12 @@ def _enhancement(session: Session, preset: str) -> None:
 
 def _split_label(entry: corpora.Entry, split: str) -> str:
     assert entry.corpus is not None  # the caller has looked
-    real = models.gallery(entry, split)
+    real = entry.searched_split(split)
     count = entry.corpus.splits.get(real, len(entry.corpus)) if real else len(entry.corpus)
     return f"{_SPLITS.get(real, real)} ({count:,} items)"
 
 
 def _other_corpus() -> None:
     """Another corpus has other items and splits: the picture and the part of the one before mean nothing in it."""
-    session: Session = st.session_state["retrieval"]
-    fill(session, replace(collect(session), item="", upload="", split=""))
+    session = current()
+    session.fill(replace(collect(session), item="", upload="", split=""))

@@ -1,202 +1,201 @@
-"""The event stream of a search made into what a page shows: one state, a pure function of the events so far."""
+"""What stands around every step, and what several steps draw alike: the funnel, the stepper, the models, marks of a candidate.
+
+Functions from what a search has given so far to markup."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+import math
 
-from engine.retrieval.search.events import (
-    CandidateFailed,
-    CandidateScored,
-    Done,
-    Event,
-    FineRecord,
-    FineSkipped,
-    PoolEntry,
-    PoolReady,
-    Started,
-    StoppedEarly,
-    TieResolved,
-)
-from engine.retrieval.search.ranking import final_order, is_scored
+from app.pages.retrieval.outcome import Outcome, Row
+from app.pages.retrieval.request import STEPS
+from app.pages.retrieval.scene import Scene
+from app.ui import Html, cut, tag
 
-LOW_MASS = 0.5
-"""Label mass below which the score says little: most of the model's probability went to other words than the answers."""
-
-Status = Literal["waiting", "scored", "failed", "unread"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One candidate of the pool.
-
-    Attributes
-    ----------
-    entry : PoolEntry
-        Its place in the coarse pool.
-    status : str
-        "waiting" to be read, "scored", "failed", or "unread" for good (skipped, stopped or cancelled).
-    record : FineRecord or None
-        The reading that counts (with enhancement, when that is on).
-    plain : FineRecord or None
-        The reading without enhancement, when both were made.
-    place : int
-        Place in the order so far, from 1.
-    """
-
-    entry: PoolEntry
-    status: Status
-    record: FineRecord | None
-    plain: FineRecord | None
-    place: int
-
-    @property
-    def score(self) -> float | None:
-        """Fine score, None while there is none."""
-        return self.record.score if self.record is not None else None
-
-    @property
-    def low_mass(self) -> bool:
-        """Whether the model hardly considered the answers it was offered."""
-        mass = self.record.label_mass if self.record is not None else None
-        return mass is not None and mass < LOW_MASS
+UNITS = {
+    "log-odds": "log-odds of True",
+    "posterior": "posterior log-odds",
+    "true-false": "P(True)",
+    "generated": "score the model wrote, 0 to 1",
+    "expected": "expected rating, 0 to 9",
+    "likelihood": "mean log-likelihood of the caption",
+    "listwise": "probability of being chosen",
+}
+CACHES = {
+    "": "nothing was reused",
+    "image": "the vision tower's output was reused",
+    "prefix": "keys and values of the shared prompt were reused",
+    "score": "the whole record was reused",
+}
 
 
-@dataclass(frozen=True)
-class View:
-    """The state of a search.
-
-    Attributes
-    ----------
-    started, pool, tie, skipped, stopped, done : event or None
-        The events that come at most once.
-    rows : list of Row
-        The pool by coarse rank.
-    """
-
-    started: Started | None = None
-    pool: PoolReady | None = None
-    tie: TieResolved | None = None
-    skipped: FineSkipped | None = None
-    stopped: StoppedEarly | None = None
-    done: Done | None = None
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def final(self) -> list[Row]:
-        """The pool by place: the order so far, the last one when the search is over."""
-        return sorted(self.rows, key=lambda row: row.place)
-
-    @property
-    def read(self) -> int:
-        """Candidates that were scored or failed."""
-        return sum(row.status in ("scored", "failed") for row in self.rows)
-
-    @property
-    def scored(self) -> list[Row]:
-        """Candidates with a fine score, by coarse rank."""
-        return [row for row in self.rows if row.status == "scored"]
-
-    @property
-    def mode(self) -> str:
-        """Score mode of the records, "" before the first."""
-        return next((row.record.mode for row in self.rows if row.record is not None), "")
-
-    def place_of(self, item: int | None) -> int | None:
-        """Place of an item in the order so far, None if it is not in the pool."""
-        return next((row.place for row in self.rows if row.entry.item == item), None)
+# Around the steps.
 
 
-def view_of(events: Sequence[Event]) -> View:
-    """The state after these events."""
-    once: dict[type, Event] = {}
-    records: dict[int, FineRecord] = {}
-    plain: dict[int, FineRecord | None] = {}
-    failed: set[int] = set()
-    for event in events:
-        if isinstance(event, (CandidateScored, CandidateFailed)):
-            item = event.record.entry.item
-            records[item] = event.record
-            if isinstance(event, CandidateScored):
-                plain[item] = event.plain
-            else:
-                failed.add(item)
-        else:
-            once[type(event)] = event
-    pool, done = once.get(PoolReady), once.get(Done)
-    tie = once.get(TieResolved)
-    over = done is not None or FineSkipped in once or StoppedEarly in once
-    assert pool is None or isinstance(pool, PoolReady)
-    assert done is None or isinstance(done, Done)
-    assert tie is None or isinstance(tie, TieResolved)
-    rows = []
-    entries = pool.entries if pool is not None else []
-    order = done.order if done is not None else final_order(entries, list(records.values()))[0]
-    places = {item: place for place, item in enumerate(order, 1)}
-    for entry in entries:
-        record = records.get(entry.item)
-        status: Status = "unread" if over else "waiting"
-        if record is not None:
-            status = "scored" if entry.item not in failed and is_scored(record) else "failed"
-        rows.append(Row(entry, status, record, plain.get(entry.item), places.get(entry.item, len(entries))))
-    return View(
-        once.get(Started),  # type: ignore[arg-type]
-        pool,
-        tie,
-        once.get(FineSkipped),  # type: ignore[arg-type]
-        once.get(StoppedEarly),  # type: ignore[arg-type]
-        done,
-        rows,
+def funnel(scene: Scene, outcome: Outcome) -> Html:
+    """The stages from the gallery to one answer: how many items each leaves, and how long it took."""
+    pool, done = outcome.pool, outcome.done
+    took = done.seconds if done is not None else {}
+    first = outcome.final[0] if outcome.rows and (outcome.read or done is not None) else None
+    blocks = [
+        _block("searched", f"{pool.gallery:,}" if pool else "…", "by cosine of embeddings"),
+        _block(
+            "in the pool", f"{len(outcome.rows)}" if pool else "…", seconds(pool.seconds) if pool else "coarse stage"
+        ),
+        _block(
+            "read by the model",
+            f"{outcome.read} of {len(outcome.rows)}" if pool and not done else f"{outcome.read}" if pool else "…",
+            seconds(took["fine"]) if outcome.read and "fine" in took else "fine stage",
+            share=outcome.read / len(outcome.rows)
+            if outcome.rows and done is None and outcome.skipped is None
+            else None,
+        ),
+    ]
+    if first is not None:
+        blocks.append(
+            tag(
+                "li",
+                scene.pic(first.entry.item, failed=first.status == "failed"),
+                tag(
+                    "span",
+                    tag("em", "first" if done is not None else "first so far"),
+                    tag("b", cut(scene.caption(first.entry.item), 60)),
+                    tag("em", _why(first, outcome)),
+                ),
+                cls="as-first",
+            )
+        )
+    return tag("ol", blocks, cls="as-funnel", aria_label="From the gallery to the answer")
+
+
+def _why(first: Row, outcome: Outcome) -> str:
+    if first.score is None:
+        return f"by its cosine, {first.entry.score:.3f}"
+    rank = f", coarse rank {first.entry.rank}" if first.entry.rank != first.place else ""
+    return f"{UNITS.get(outcome.mode, outcome.mode)} {signed(first.score, outcome.mode)}{rank}"
+
+
+def _block(label: str, value: str, note: str, share: float | None = None) -> Html:
+    bar = tag("s", tag("i", style=f"width:{100 * share:.0f}%"), cls="as-progress") if share is not None else None
+    return tag("li", tag("em", label), tag("b", value), bar or tag("em", note))
+
+
+def stepper(shown: str, outcome: Outcome) -> Html:
+    """All steps in order; those that have nothing to show yet are faint."""
+    ready = {"pool": outcome.pool is not None, "fine": outcome.pool is not None}
+    ready |= {name: bool(outcome.scored) for name in ("enhance", "prompt")}
+    ready |= dict.fromkeys(("ranks", "concepts", "sweep", "export"), outcome.done is not None)
+    entries = [
+        tag(
+            "li",
+            tag("i", place),
+            name,
+            cls=("as-on" if key == shown else "") + ("" if ready[key] else " as-later"),
+            data_on="step",
+            data_value=key,
+            tabindex=0,
+            role="button",
+            aria_current="step" if key == shown else None,
+        )
+        for place, (key, name) in enumerate(STEPS.items(), 1)
+    ]
+    return tag("ol", entries, cls="as-steps", aria_label="Steps of this search")
+
+
+def models_line(outcome: Outcome, title: str, note: str) -> Html:
+    """Which models and which corpus answer, always with what they are."""
+    known = outcome.started.models if outcome.started is not None else {}
+    embedder, reader, corpus = (known.get(name) or {} for name in ("embedder", "mllm", "corpus"))
+    parts = []
+    if corpus:
+        parts.append(tag("span", "searched ", tag("b", corpus.get("name", "")), f", {corpus.get('items', 0):,} items"))
+    if embedder:
+        name = str(embedder.get("title") or embedder.get("name", ""))
+        parts.append(tag("span", "embedded by ", tag("b", name), _note(embedder)))
+    said = str(reader.get("note") or note)
+    if reader or outcome.skipped is None:
+        parts.append(tag("span", "read by ", tag("b", title), f": {said}" if said else ""))
+    else:
+        parts.append(tag("span", "read by no model: the coarse order stands"))
+    return tag("p", parts, cls="as-models")
+
+
+def _note(identity: dict[str, object]) -> str:
+    note = str(identity.get("note") or "")
+    return f": {note}" if note else ""
+
+
+# In several steps.
+
+
+def chooser(scene: Scene, outcome: Outcome, row: Row) -> Html:
+    """The scored candidates as small pictures; a click chooses the one the step is about."""
+    small = [
+        tag(
+            "button",
+            scene.pic(other.entry.item),
+            tag("em", other.place),
+            cls="as-on" if other is row else None,
+            data_on="pick",
+            data_value=other.entry.item,
+            aria_label=f"Candidate {other.place}: {scene.caption(other.entry.item)}",
+        )
+        for other in outcome.final
+        if other.status == "scored"
+    ]
+    return tag("div", small, cls="as-chooser")
+
+
+def nothing(sentence: str) -> Html:
+    """A step that has nothing to show, and why."""
+    return tag("section", tag("p", sentence, cls="as-caption"), cls="as-step")
+
+
+def signed(value: float | None, mode: str = "log-odds") -> str:
+    """A fine score as text; log-odds and likelihoods with their sign."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if mode in ("log-odds", "posterior"):
+        return f"{value:+.2f}".replace("-", "−")
+    return f"{value:.3f}".replace("-", "−")
+
+
+def moved(row: Row) -> Html:
+    """How far a candidate moved from its coarse rank."""
+    by = row.entry.rank - row.place
+    if by == 0:
+        return tag("span", "=", cls="as-move", data_tip=f"Coarse rank {row.entry.rank}, unchanged")
+    arrow, cls = ("▲", "as-up") if by > 0 else ("▼", "as-down")
+    return tag(
+        "span",
+        f"{arrow}{abs(by)}",
+        cls=f"as-move {cls}",
+        data_tip=f"Coarse rank {row.entry.rank}, now {row.place}",
     )
 
 
-@dataclass(frozen=True)
-class SweepPoint:
-    """What a pool of ``k`` would have given: who is first, and where the answer stands (None: not in the pool)."""
-
-    k: int
-    first: int
-    answer: int | None
-
-
-def sweep(view: View, answer: int | None, tie_rule: bool = True) -> list[SweepPoint]:
-    """The result for every pool size up to the one searched, from the scores there are: no new reading.
-
-    Only as far as every candidate was read (or failed): a pool that was not read to its end has no result.
-    """
-    points: list[SweepPoint] = []
-    for k in range(1, len(view.rows) + 1):
-        pool = view.rows[:k]
-        if pool[-1].status not in ("scored", "failed"):
-            break
-        records = [row.record for row in pool if row.record is not None]
-        order, _, _ = final_order([row.entry for row in pool], records, tie_rule)
-        points.append(SweepPoint(k, order[0], order.index(answer) + 1 if answer in order else None))
-    return points
+def score_bar(row: Row, rows: list[Row], mode: str) -> Html:
+    """The fine score as a bar: log-odds grow from the middle, others from the left over the range the mode has."""
+    value = row.score or 0.0
+    values = [other.score for other in rows if other.score is not None]
+    if mode in ("log-odds", "posterior"):
+        limit = max([abs(v) for v in values] + [1.0])
+        share = 50 * abs(value) / limit
+        left = 50 - share if value < 0 else 50
+        cls = "as-against" if value < 0 else ""
+        bar = tag("i", cls=cls, style=f"left:{left:.1f}%;width:{share:.1f}%")
+        return tag("span", bar, tag("s"), cls="as-score as-two-sided", aria_hidden="true")
+    low, high = {"true-false": (0.0, 1.0), "generated": (0.0, 1.0), "expected": (0.0, 9.0), "listwise": (0.0, 1.0)}.get(
+        mode, (min(values, default=0.0), max(values, default=1.0))
+    )
+    share = 100 * (value - low) / ((high - low) or 1)
+    return tag("span", tag("i", style=f"left:0;width:{max(share, 2):.1f}%"), cls="as-score", aria_hidden="true")
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """How far the reading is: ``done`` of ``total`` and the seconds left (None: not known yet)."""
-
-    done: int
-    total: int
-    seconds: float | None
+def seconds(value: float) -> str:
+    """A short time as text."""
+    return milliseconds(1000 * value) if value < 1 else f"{value:.1f} s"
 
 
-def waiting(view: View, times: Sequence[float], events: Sequence[Event], now: float) -> Waiting:
-    """Progress of the fine stage.
-
-    Parameters
-    ----------
-    times : seconds after the beginning at which each of ``events`` came
-    now : seconds since the beginning
-    """
-    done, total = view.read, len(view.rows)
-    # The last of them: a pool may be shown once more when the model that reads it had to be loaded first.
-    begun = [time for time, event in zip(times, events, strict=False) if isinstance(event, PoolReady)][-1:]
-    if not done or not begun or done >= total:
-        return Waiting(done, total, None)
-    rate = done / max(now - begun[0], 1e-6)
-    return Waiting(done, total, (total - done) / rate)
+def milliseconds(value: float) -> str:
+    """Milliseconds as text."""
+    return f"{value:.0f} ms" if value >= 1 else "< 1 ms"

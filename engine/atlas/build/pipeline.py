@@ -45,6 +45,7 @@ from engine.atlas.format.writer import (
     write_items,
     write_meta,
 )
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.files import explain_os_errors, read_json, sha256, write_json
 from engine.progress import Progress, Silent
@@ -102,7 +103,7 @@ def build_atlas(
         }
         rest = {"baselines_sha256": [sha256(p / n) for p in baselines.values() for n in _SAE_FILES]}
         created = _begin(work, found, rest | options.of_the_rest())
-        device = _device(options.device)
+        device = pick_device(options.device)
         build = _Build(sae.to(device).eval(), store, options, work, device, progress)
         build.run()
         _copy_saes(build.folder, sae_dir, baselines)
@@ -366,16 +367,6 @@ def _check(sae: SparseAutoencoder, store: ActivationStore, out: Path, options: A
         if not corpus.is_dir() or corpus.parent != out.resolve().parent:
             raise InputError(f"--corpus-beside needs the corpus in {out.resolve().parent}, but it is at {corpus}.")
 
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"There is no device {name!r} here: use auto, cpu, cuda or cuda:N.") from None
-    return device
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""The demo's multimodal language model: CLIP ViT-B/16, a projector, SmolLM2-135M; assembled, trained, shipped, put together.
+"""How the demo's multimodal language model was trained: CLIP ViT-B/16, a projector, SmolLM2-135M.
 
-It is an ordinary ``transformers`` image-text-to-text checkpoint, so exactly the code that drives Qwen2.5-VL drives it. What
-was trained here (projector and LoRA) ships in ``assets/demo/mllm``; the towers come from the embedded registry.
+What was trained (projector and LoRA) ships in ``assets/demo/mllm``; ``engine.retrieval.fine.demo_model`` puts it together with
+the towers of the embedded registry.
 """

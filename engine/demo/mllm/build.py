@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from engine.activations import extract
 from engine.backbones import embedded, load_backbone
 from engine.corpus import Corpus, open_corpus
-from engine.demo.mllm.assembly import LANGUAGE, TRAINED, VISION, assemble, put_in
 from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
 from engine.demo.mllm.pairs import Material, as_dict, load_material
 from engine.demo.mllm.train import MllmConfig, Trainer
@@ -24,6 +23,7 @@ from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders import load_embedder
 from engine.retrieval.coarse.sentences import MODEL, SentenceEncoder
+from engine.retrieval.fine.demo_model import LANGUAGE, TRAINED, VISION, assemble, put_in
 
 
 def build_demo_mllm(

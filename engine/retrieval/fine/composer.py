@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine.retrieval.fine.model import Mllm
-from engine.retrieval.fine.pictures import Picture
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.prompts import chat
 
 _PROBES = ("A", "9", "the", "Zoe", "(")
@@ -18,7 +18,7 @@ _STEMS = 4096
 
 
 @dataclass
-class Sight:
+class LensTrace:
     """What a lens saw in one prompt.
 
     Attributes
@@ -49,7 +49,7 @@ class Prompt:
         The tokens it shares with other prompts about the same pictures; [] to read it whole.
     reused : str
         What the last reading took from a cache: "", "image" or "prefix".
-    sight : Sight
+    trace : LensTrace
         What a lens saw in the last reading; empty without one.
     """
 
@@ -58,7 +58,7 @@ class Prompt:
     pictures: list[Picture] = field(default_factory=list)
     stem: list[int] = field(default_factory=list)
     reused: str = ""
-    sight: Sight = field(default_factory=Sight)
+    trace: LensTrace = field(default_factory=LensTrace)
 
 
 class Composer:

@@ -34,4 +34,4 @@ def load_scorer(mllm: str, reranker: str = "", device: str = "auto", progress: P
     from engine.retrieval.fine.mllm_scorer import FineScorer
     from engine.retrieval.fine.model import load_mllm
 
-    return FineScorer(load_mllm(mllm, device, progress))
+    return FineScorer(load_mllm(mllm, device, progress), progress=progress)

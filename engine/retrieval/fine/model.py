@@ -23,10 +23,12 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.processing_utils import ProcessorMixin
 
 from engine.backbones import checkpoints
-from engine.backbones.loading import pick_device
+from engine.backbones.quiet import quiet
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress, Silent
+from engine.retrieval.fine.demo_model import demo_mllm_folder
 from engine.retrieval.search.events import MODES, Mode
 from engine.retrieval.search.ranking import Prior
 from kernels.products import quicken
@@ -105,8 +107,9 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     progress = progress or Silent()
     target = pick_device(device)
     note: dict[str, Any] = {}
-    with checkpoints.quiet():
-        source = checkpoints.find_checkpoint(_demo_folder(progress) if name == DEMO else name, progress)
+    with quiet():
+        place = str(demo_mllm_folder(progress)) if name == DEMO else name
+        source = checkpoints.find_checkpoint(place, progress)
         config = checkpoints.load_config(source)
         if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
             raise InputError(
@@ -128,7 +131,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     mode = note.get("default_mode", "log-odds")
     identity = {
         "name": name,
-        "revision": checkpoints.revision_of(source, config),
+        "revision": checkpoints.revision_of(source),
         "architecture": type(model).__name__,
         "note": source.note,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -162,12 +165,6 @@ def _widen(model: PreTrainedModel) -> None:
     head = model.get_output_embeddings()
     if type(head) is nn.Linear and head.weight.dtype != torch.float32:
         head.__class__ = WideLinear
-
-
-def _demo_folder(progress: Progress) -> str:
-    from engine.demo.mllm.assembly import demo_mllm_folder  # retrieval stands below the demo, except for this one name
-
-    return str(demo_mllm_folder(progress))
 
 
 def _processor(source: checkpoints.Source, config: PretrainedConfig) -> ProcessorMixin:

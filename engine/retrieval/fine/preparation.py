@@ -56,7 +56,9 @@ def prepare_corpus(
     """
     collection = searched.open(device, progress)
     rows = collection.rows(searched.split)
-    return prepare(collection, FineScorer(load_mllm(mllm, device, progress)), rows, progress), collection
+    return prepare(
+        collection, FineScorer(load_mllm(mllm, device, progress), progress=progress), rows, progress
+    ), collection
 
 
 def prepare(
@@ -71,11 +73,12 @@ def prepare(
     InputError
         If the model's architecture does not take a vision output back.
     AtomscopeError
-        If the disk has no room for all of them.
+        If handing one back raised an exception, or if the disk has no room for all of them.
     """
     progress, store = progress or Silent(), scorer.store
     if store is None:
-        raise InputError(f"{' '.join(scorer.limits)} There is nothing to prepare for it.")
+        error = AtomscopeError if scorer.broken else InputError
+        raise error(f"{' '.join(scorer.limits)} There is nothing to prepare for it.")
     retriever = Retriever(collection, scorer)
     pictured = [int(row) for row in rows if collection.has_image(int(row))]
     views = {row: retriever.candidate(PoolEntry(row, collection.id(row), 1, 0.0), "image") for row in pictured}

@@ -18,17 +18,17 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from engine.retrieval.fine.byte_cache import ByteCache
-from engine.retrieval.fine.composer import Composer, Prompt, Sight
+from engine.retrieval.fine.composer import Composer, LensTrace, Prompt
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.picture_store import PictureStore
-from engine.retrieval.fine.pictures import Shelf
+from engine.retrieval.fine.pictures import ImageCache
 
 
 class Lens(Protocol):
     """What looks into the layers while prompts are read, and may act there (visual enhancement)."""
 
-    def watching(self, ids: Tensor, mask: Tensor) -> AbstractContextManager[list[Sight]]:
-        """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]; one ``Sight`` a row."""
+    def watching(self, ids: Tensor, mask: Tensor) -> AbstractContextManager[list[LensTrace]]:
+        """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]; one ``LensTrace`` a row."""
 
 
 class Reader(Composer):
@@ -44,15 +44,18 @@ class Reader(Composer):
 
     Attributes
     ----------
-    shelf : Shelf
+    images : ImageCache
     """
 
     def __init__(self, mllm: Mllm, picture_bytes: int, prefix_bytes: int, store: PictureStore | None = None) -> None:
         super().__init__(mllm)
-        self.shelf = Shelf(mllm, picture_bytes, store or PictureStore.of(mllm))
+        self.images = ImageCache(mllm, picture_bytes, store or PictureStore.of(mllm))
         self._stored: ByteCache[list[tuple[Tensor, Tensor]]] = ByteCache(prefix_bytes)
         self._types = _type_ids(mllm)
         self._rope = getattr(mllm.model.model, "get_rope_index", None)
+        # transformers 5.24 calls "cache" what was "past_key_values" before, and warns whoever says the old name.
+        known = inspect.signature(mllm.model.forward).parameters
+        self._cache = "cache" if "cache" in known else "past_key_values"
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Prompt], keep: int = 1, lens: Lens | None = None) -> Tensor:
@@ -62,7 +65,7 @@ class Reader(Composer):
         """
         for prompt in prompts:
             seen = [picture.reused or picture.encoded is not None for picture in prompt.pictures]
-            prompt.reused = "image" if seen and all(seen) and self.shelf.share else ""
+            prompt.reused = "image" if seen and all(seen) and self.images.share else ""
         alike: dict[int, list[int]] = {}
         for row, prompt in enumerate(prompts):
             usable = lens is None and self.prefixes and len(prompt.ids) - len(prompt.stem) >= keep
@@ -81,15 +84,15 @@ class Reader(Composer):
     def clear(self) -> None:
         """Forget all pictures, keys and values."""
         self._stored.clear()
-        self.shelf.clear()
+        self.images.clear()
 
     def _whole(self, prompts: Sequence[Prompt], keep: int, lens: Lens | None) -> Tensor:
         pictures = [picture for prompt in prompts for picture in prompt.pictures]
-        self.shelf.encode(pictures)
+        self.images.encode(pictures)
         ids, mask = self._padded([prompt.ids for prompt in prompts])
-        inputs = self.shelf.inputs(pictures)
+        inputs = self.images.inputs(pictures)
         positions = self._positions(ids, mask, inputs)
-        with lens.watching(ids, mask) if lens else nullcontext([Sight() for _ in prompts]) as sights:
+        with lens.watching(ids, mask) if lens else nullcontext([LensTrace() for _ in prompts]) as traces:
             output = self.mllm.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -99,8 +102,8 @@ class Reader(Composer):
                 logits_to_keep=keep,
                 use_cache=False,
             )
-        for prompt, sight in zip(prompts, sights, strict=True):
-            prompt.sight = sight
+        for prompt, trace in zip(prompts, traces, strict=True):
+            prompt.trace = trace
         return _kept(output.logits, keep)
 
     def _ways(self, prompts: Sequence[Prompt]) -> dict[Callable[[Sequence[Prompt], int], Tensor], list[int]]:
@@ -119,8 +122,8 @@ class Reader(Composer):
         rest, mask = self._padded([prompt.ids[length:] for prompt in prompts])
         ids, mask = torch.cat([stems, rest], dim=1), torch.cat([ones, mask], dim=1)
         pictures = [picture for prompt in prompts for picture in prompt.pictures]
-        self.shelf.encode(pictures)
-        inputs = self.shelf.inputs(pictures)
+        self.images.encode(pictures)
+        inputs = self.images.inputs(pictures)
         cache = DynamicCache()
         output = self.mllm.model(
             input_ids=ids,
@@ -128,7 +131,7 @@ class Reader(Composer):
             position_ids=self._positions(ids, mask, inputs),
             **self._types(ids, True),
             **inputs,
-            past_key_values=cache,
+            **{self._cache: cache},
             logits_to_keep=keep,
             use_cache=True,
         )
@@ -148,7 +151,7 @@ class Reader(Composer):
             input_ids=ids,
             attention_mask=torch.cat([mask.new_ones(len(prompts), length), mask], dim=1),
             position_ids=self._suffix_positions(prompts, ids, mask),
-            past_key_values=cache,
+            **{self._cache: cache},
             logits_to_keep=keep,
             use_cache=True,
         )
@@ -168,9 +171,9 @@ class Reader(Composer):
                 prompt.reused = "prefix"
         if missing:
             pictures = [picture for prompt in missing.values() for picture in prompt.pictures]
-            self.shelf.encode(pictures)
+            self.images.encode(pictures)
             ids, mask = self._padded([prompt.stem for prompt in missing.values()])
-            inputs = self.shelf.inputs(pictures)
+            inputs = self.images.inputs(pictures)
             cache = DynamicCache()
             self.mllm.model(
                 input_ids=ids,
@@ -178,7 +181,7 @@ class Reader(Composer):
                 position_ids=self._positions(ids, mask, inputs),
                 **self._types(ids, True),
                 **inputs,
-                past_key_values=cache,
+                **{self._cache: cache},
                 logits_to_keep=1,
                 use_cache=True,
             )

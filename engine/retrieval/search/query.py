@@ -22,6 +22,21 @@ ALPHA: dict[Preset, float] = {"paper": 0.3, "published-code": 0.12}
 THRESHOLD = 0.75
 
 
+def check_words(text: str, pictured: bool) -> None:
+    """Refuse the words of a query that are too long, or none where there is no picture either.
+
+    Raises
+    ------
+    InputError
+    """
+    if not text.strip() and not pictured:
+        raise InputError("The query is empty: write what you look for, or give an image.")
+    if len(text) > LONGEST:
+        raise InputError(
+            f"The query has {len(text):,} characters; at most {LONGEST:,} are read. Shorten it to a few sentences."
+        )
+
+
 @dataclass(frozen=True)
 class Query:
     """Text, an image, or both.
@@ -38,12 +53,7 @@ class Query:
     """The corpus row this query is known to ask for, when it was made from one."""
 
     def __post_init__(self) -> None:
-        if not self.text.strip() and self.image is None:
-            raise InputError("The query is empty: write what you look for, or give an image.")
-        if len(self.text) > LONGEST:
-            raise InputError(
-                f"The query has {len(self.text):,} characters; at most {LONGEST:,} are read. Shorten it to a few sentences."
-            )
+        check_words(self.text, self.image is not None)
 
     @property
     def kind(self) -> str:

@@ -10,17 +10,17 @@ import pytest
 from engine.errors import InputError
 from engine.evaluation import EvaluationOptions, evaluate, measure
 from engine.progress import Silent
-from engine.sae import SparsemaxConfig, TopKConfig, build_sae, load_sae
+from engine.sae import SparsemaxConfig, TopKConfig, build_sae, load_sae, save_sae
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return build_sae(TopKConfig(d_model=16, n_atoms=32, k=3)).save(tmp_path / "topk")
+    return save_sae(build_sae(TopKConfig(d_model=16, n_atoms=32, k=3)), tmp_path / "topk")
 
 
 def test_runs_side_by_side_are_plain_data(make_store, run: Path, tmp_path: Path, capsys) -> None:
     store = make_store()
-    other = build_sae(SparsemaxConfig(d_model=16, n_atoms=32)).save(tmp_path / "sparsemax")
+    other = save_sae(build_sae(SparsemaxConfig(d_model=16, n_atoms=32)), tmp_path / "sparsemax")
     found = evaluate([run, other], EvaluationOptions(device="cpu"), store.path)
     assert list(found.saes) == [str(run), str(other)] and not found.is_atlas and found.classifier is None
     assert found.saes[str(run)] == measure(load_sae(run), store, store.rows("test"))
@@ -47,6 +47,6 @@ def test_a_threshold_is_a_number(threshold: float) -> None:
 
 
 def test_another_seed_must_have_the_architecture_of_one_that_is_measured(make_store, run: Path, tmp_path: Path) -> None:
-    other = build_sae(SparsemaxConfig(d_model=16, n_atoms=32)).save(tmp_path / "other")
+    other = save_sae(build_sae(SparsemaxConfig(d_model=16, n_atoms=32)), tmp_path / "other")
     with pytest.raises(InputError, match="is a sparsemax SAE, and none of that kind is measured"):
         evaluate([run], EvaluationOptions(device="cpu"), make_store().path, [other])

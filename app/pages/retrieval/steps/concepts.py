@@ -1,4 +1,4 @@
-"""Step 5: the concepts query picture and candidates share, as a table of atoms by pictures with the heat where each fires."""
+"""The concepts query picture and candidates share, as a table of atoms by pictures with the heat where each fires."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from app import atlas_ui, state, ui, urls
 from app.atlas_ui.heat import heat_png
-from app.pages.retrieval.scene import Scene, cut
-from app.pages.retrieval.view import View
-from app.ui import Html, tag
+from app.pages.retrieval.outcome import Outcome
+from app.pages.retrieval.scene import Scene
+from app.ui import Html, cut, tag
 from engine.atlas import search
 from engine.inspection.shared_atoms import COMPARED, EncodedCandidate, SharedAtom, shared_atoms
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from engine.atlas import Atlas
 
 
-def concepts(atlas: Atlas, scene: Scene, view: View, looked: Sequence[EncodedCandidate]) -> Html:
+def concepts(atlas: Atlas, scene: Scene, outcome: Outcome, pictures: Sequence[EncodedCandidate]) -> Html:
     """The table, or why there is none."""
-    query = next((one for one in looked if one.who == "query"), None)
-    candidates = [one for one in looked if one.who != "query"]
+    query = next((one for one in pictures if one.who == "query"), None)
+    candidates = [one for one in pictures if one.who != "query"]
     seen = [one.encoded for one in candidates if one.encoded is not None]
     found = shared_atoms(atlas, query.encoded if query is not None else None, seen)
     hint = (
@@ -32,17 +32,17 @@ def concepts(atlas: Atlas, scene: Scene, view: View, looked: Sequence[EncodedCan
         if query is not None
         else f"the query has no picture: atoms that fire in several of the first {len(candidates)} candidates"
     )
-    head = ui.section(atlas_ui.term("SharedAtom concepts", "shared concepts"), hint)
-    problems = [ui.warn(f"{_who(scene, one)}: {one.problem}") for one in looked if one.problem]
+    head = ui.section(atlas_ui.term("Shared concepts", "shared concepts"), hint)
+    problems = [ui.warn(f"{_who(scene, one)}: {one.problem}") for one in pictures if one.problem]
     if not found:
         none = tag("p", f"They share no atom of {atlas.title} that says anything.", cls="as-caption")
-        return tag("section", head, none, problems, _sources(atlas, looked), cls="as-step")
+        return tag("section", head, none, problems, _sources(atlas, pictures), cls="as-step")
     return tag(
         "section",
         head,
-        _matrix(atlas, scene, view, looked, found),
+        _matrix(atlas, scene, outcome, pictures, found),
         problems,
-        _sources(atlas, looked),
+        _sources(atlas, pictures),
         cls="as-step",
     )
 
@@ -52,16 +52,16 @@ def _who(scene: Scene, one: EncodedCandidate) -> str:
 
 
 def _matrix(
-    atlas: Atlas, scene: Scene, view: View, looked: Sequence[EncodedCandidate], found: Sequence[SharedAtom]
+    atlas: Atlas, scene: Scene, outcome: Outcome, pictures: Sequence[EncodedCandidate], found: Sequence[SharedAtom]
 ) -> Html:
-    shown = [one for one in looked if one.encoded is not None]
+    shown = [one for one in pictures if one.encoded is not None]
     heads = [tag("th", "concept", scope="col")]
     for one in shown:
         if one.who == "query":
             heads.append(tag("th", tag("b", "query"), scope="col"))
         else:
             name = scene.caption(one.who)
-            heads.append(tag("th", tag("b", view.place_of(one.who)), " ", cut(name, 26), scope="col", data_tip=name))
+            heads.append(tag("th", tag("b", outcome.place_of(one.who)), " ", cut(name, 26), scope="col", data_tip=name))
     names = search.names(atlas)
     rows = []
     for atom in found:
@@ -96,9 +96,9 @@ def _cell(scene: Scene, one: EncodedCandidate, peak: float, heat: NDArray[np.flo
     return tag("td", tag("span", under, over, cls="as-pic"), tag("em", ui.number(peak)))
 
 
-def _sources(atlas: Atlas, looked: Sequence[EncodedCandidate]) -> Html:
-    held = sum(one.encoded is not None and one.encoded.source == "atlas" for one in looked)
-    live = sum(one.encoded is not None and one.encoded.source == "live" for one in looked)
+def _sources(atlas: Atlas, pictures: Sequence[EncodedCandidate]) -> Html:
+    held = sum(one.encoded is not None and one.encoded.source == "atlas" for one in pictures)
+    live = sum(one.encoded is not None and one.encoded.source == "live" for one in pictures)
     model = str(atlas.meta["backbone"].get("name", ""))
     parts = []
     if live:

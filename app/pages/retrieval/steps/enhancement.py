@@ -1,33 +1,33 @@
-"""Step 3: every candidate read without and with visual enhancement, and the entropy that decided."""
+"""Visual enhancement: every candidate read without and with it, and the entropy that decided."""
 
 from __future__ import annotations
 
 from app import atlas_ui, ui
-from app.pages.retrieval.scene import Scene, cut, signed
-from app.pages.retrieval.steps import charts
-from app.pages.retrieval.steps.drawing import chooser, nothing, picked
-from app.pages.retrieval.view import Row, View
-from app.ui import Html, tag
+from app.pages.retrieval.outcome import Outcome, Row
+from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.steps.layer_chart import layer_chart
+from app.pages.retrieval.view import chooser, nothing, signed
+from app.ui import Html, cut, tag
 from engine.retrieval.search.events import FineRecord
 
 
-def enhance(scene: Scene, view: View, item: int | None) -> Html:
-    """Step 3: every candidate read without and with visual enhancement, and the entropy that decided."""
-    row = picked(view, item)
+def enhancement(scene: Scene, outcome: Outcome) -> Html:
+    """Every candidate read without and with visual enhancement, and the entropy that decided."""
+    row = outcome.chosen(scene.picked)
     if row is None:
         return nothing("No candidate has been scored, so there is nothing to enhance.")
     on = scene.request.enhance != "off"
-    both = [r for r in view.final if r.status == "scored" and r.plain is not None]
+    both = [r for r in outcome.final if r.status == "scored" and r.plain is not None]
     plain = row.plain if row.plain is not None else (None if on else row.record)
     enhanced = row.record if on else None
-    left = _off_on(scene, both, view.mode) if both else _off(on)
+    left = _off_on(scene, both, outcome.mode) if both else _off(on)
     fired = [r for r in both if r.record is not None and r.record.fired_layer is not None]
     told = f"it fired for {len(fired)} of {len(both)} candidates" if both else "switched off in this search"
     right = tag(
         "div",
         ui.section("Entropy after each layer", cut(scene.caption(row.entry.item), 46)),
-        chooser(scene, view, row),
-        charts.layers(plain, enhanced, *_acts(scene, enhanced)),
+        chooser(scene, outcome, row),
+        layer_chart(plain, enhanced, *_acts(scene, enhanced)),
         tag(
             "p",
             "After each decoder layer the logit lens asks which word would come next; the entropy of its ten best words, "
@@ -44,9 +44,8 @@ def _acts(scene: Scene, record: FineRecord | None) -> tuple[float | None, int, i
     """Entropy above which the chosen preset acts, and the first and last layer after which it may."""
     if record is None or not record.layer_entropy:
         return None, 0, 0
-    from engine.retrieval.fine.enhancement.settings import (
-        resolve,  # torch comes with it, and is there once a model has read
-    )
+    # torch comes with it, and is there once a model has read
+    from engine.retrieval.fine.enhancement.settings import resolve
 
     assert scene.request.enhancement is not None  # an enhanced record was asked for
     chosen = resolve(scene.request.enhancement, len(record.layer_entropy))

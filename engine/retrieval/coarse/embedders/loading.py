@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.backbones.checkpoints import Source, find_checkpoint, load_config, quiet
+from engine.backbones.checkpoints import Source, find_checkpoint, load_config
+from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
 from engine.errors import InputError
 from engine.progress import Progress

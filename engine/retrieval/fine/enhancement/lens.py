@@ -19,7 +19,7 @@ from engine.retrieval.fine.enhancement.architecture import Decoder, fault, find_
 from engine.retrieval.fine.enhancement.injection import paper, published_code
 from engine.retrieval.fine.enhancement.settings import Settings, resolve
 from engine.retrieval.fine.model import Mllm
-from engine.retrieval.fine.reader import Sight
+from engine.retrieval.fine.reader import LensTrace
 from engine.retrieval.search.query import Enhancement
 
 _TOP = 10
@@ -56,8 +56,8 @@ class LayerLens:
         self.acted = False
 
     @contextmanager
-    def watching(self, ids: Tensor, mask: Tensor) -> Iterator[list[Sight]]:
-        """Watch the forward pass inside; the list has one ``Sight`` a row, filled when it is over."""
+    def watching(self, ids: Tensor, mask: Tensor) -> Iterator[list[LensTrace]]:
+        """Watch the forward pass inside; the list has one ``LensTrace`` a row, filled when it is over."""
         run = _Run(self, ids, mask)
         with ExitStack() as hooks:
             hooks.callback(self._decoder.module.register_forward_pre_hook(run.begin, with_kwargs=True).remove)
@@ -65,8 +65,8 @@ class LayerLens:
                 hooks.callback(layer.register_forward_hook(run.after_layer(index)).remove)
                 if self.settings is not None:
                     hooks.callback(layer.mlp.register_forward_hook(run.after_mlp).remove)  # type: ignore[union-attr]
-            yield run.sights
-        self.acted = self.acted or any(sight.fired is not None for sight in run.sights)
+            yield run.traces
+        self.acted = self.acted or any(trace.fired is not None for trace in run.traces)
 
     def entropy(self, hidden: Tensor) -> list[float]:
         """Lens entropy of hidden states [B, d]: that of the ten largest logits, divided by ln 10; 0 to 1."""
@@ -85,12 +85,12 @@ class _Run:
     lens: LayerLens
     ids: Tensor
     mask: Tensor
-    sights: list[Sight] = field(init=False)
+    traces: list[LensTrace] = field(init=False)
     pending: set[int] = field(default_factory=set)
     embeddings: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.sights = [Sight() for _ in range(len(self.ids))]
+        self.traces = [LensTrace() for _ in range(len(self.ids))]
 
     def begin(self, _module: Any, args: Any, kwargs: dict[str, Any]) -> None:
         """Before the decoder: what its first layer will read, pictures included."""
@@ -104,12 +104,12 @@ class _Run:
             self.pending.clear()
             settings = self.lens.settings
             for row, value in enumerate(self.lens.entropy(hidden[:, -1])):
-                sight = self.sights[row]
-                sight.entropy.append(value)
+                trace = self.traces[row]
+                trace.entropy.append(value)
                 if settings is None or not settings.first <= index <= settings.last or value <= settings.threshold:
                     continue
-                if (sight.fired is None or settings.every) and len(self._tokens(row)):
-                    sight.fired = index if sight.fired is None else sight.fired
+                if (trace.fired is None or settings.every) and len(self._tokens(row)):
+                    trace.fired = index if trace.fired is None else trace.fired
                     self.pending.add(row)
 
         return hook

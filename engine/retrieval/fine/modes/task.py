@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.retrieval.fine.answers import entropy, top_tokens
-from engine.retrieval.fine.pictures import Picture
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.prompts import Question, Statement, ask
 from engine.retrieval.fine.reader import Lens, Prompt, Reader
 from engine.retrieval.search.events import FineRecord, Mode, PoolEntry
@@ -52,7 +52,7 @@ def record(reader: Reader, task: Task, prompt: Prompt, logits: Tensor, mode: Mod
         prompt=reader.shown(prompt),
         prompt_tokens=len(prompt.ids),
         cache=prompt.reused,
-        fired_layer=prompt.sight.fired,
-        layer_entropy=prompt.sight.entropy,
+        fired_layer=prompt.trace.fired,
+        layer_entropy=prompt.trace.entropy,
         **values,
     )

@@ -1,11 +1,20 @@
-"""A recorded stream of a search."""
+"""A recorded stream of a search, and the corpus it is shown with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+import pandas as pd
 import pytest
 
+from app.opened import corpora, models
+from app.pages.retrieval import worker
+from app.pages.retrieval.request import Request
+from app.pages.retrieval.scene import Scene
+from engine.atlas import Atlas
+from engine.errors import InputError
 from engine.retrieval.search.events import (
     CandidateFailed,
     CandidateScored,
@@ -18,6 +27,9 @@ from engine.retrieval.search.events import (
     TokenChance,
 )
 from engine.retrieval.search.ranking import final_order
+
+ATTACK = "<img src=x onerror=alert(1)> 'quoted'"
+"""The caption of the second candidate."""
 
 Stream = Callable[..., list[Event]]
 
@@ -54,6 +66,15 @@ def stream() -> Stream:
     return make
 
 
+@pytest.fixture
+def scene() -> Scene:
+    """Thirty items; the query is known to ask for the second candidate of a ``stream``."""
+    captions = [f"caption {row}" for row in range(30)]
+    captions[11] = ATTACK
+    items = pd.DataFrame({"id": [f"a/{r}" for r in range(30)], "caption": captions, "kind": ["image"] * 30})
+    return Scene("0" * 12, items, Request(text="x", k=3), 11, "")
+
+
 def _record(entry: PoolEntry, score: float | None, entropy: float, mass: float) -> FineRecord:
     if score is None:
         return FineRecord(entry, None, "log-odds", error="animals/1.png is missing.")
@@ -72,3 +93,35 @@ def _record(entry: PoolEntry, score: float | None, entropy: float, mass: float) 
         milliseconds=210.0,
         cache="image",
     )
+
+
+@pytest.fixture
+def asked(
+    shown: Atlas, offered: corpora.Entry, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> list[Request]:
+    """The searches that were made; each is answered at once with a recorded stream over the four pictures."""
+    made: list[Request] = []
+
+    def search(job: Any, request: Request, **known: Any) -> None:
+        made.append(request)
+        if "fails" in request.text:
+            raise InputError("This folder is no multimodal model.")
+        for event in stream([0.5, 2.0, None], gallery=4):
+            job.emit(_moved(event))
+
+    monkeypatch.setattr(worker, "search", search)
+    monkeypatch.setattr(models, "missing_weights", lambda stage: [])
+    return made
+
+
+def _moved(event: Any) -> Any:
+    """The stream's items 10, 11, 12 as rows 0, 1, 2 of the small corpus."""
+    move = lambda entry: replace(entry, item=entry.item - 10)  # noqa: E731
+    if hasattr(event, "entries"):
+        return replace(event, entries=[move(entry) for entry in event.entries])
+    if hasattr(event, "record"):
+        return replace(event, record=replace(event.record, entry=move(event.record.entry)))
+    if hasattr(event, "order"):
+        records = [replace(record, entry=move(record.entry)) for record in event.records]
+        return replace(event, order=[item - 10 for item in event.order], records=records)
+    return event

@@ -3,61 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.opened import corpora, models
+from app.pages.retrieval.outcome import outcome_of
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.session import UPLOADS, Session
-from app.pages.retrieval.uploads import Upload
-from app.pages.retrieval.view import view_of
+from app.pages.retrieval.session import Session
 from app.ui import browser
-from engine.atlas import Atlas
-from engine.errors import InputError
 
 
 def _page() -> None:
     from app.pages.retrieval import page as retrieval
 
     retrieval.page()
-
-
-@pytest.fixture
-def asked(
-    shown: Atlas, offered: corpora.Entry, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> list[Request]:
-    """The searches that were made; each is answered at once with a recorded stream over the four pictures."""
-    from dataclasses import replace
-
-    made: list[Request] = []
-
-    def search(job: Any, request: Request, upload: Image.Image | None) -> None:
-        made.append(request)
-        if "fails" in request.text:
-            raise InputError("This folder is no multimodal model.")
-        for event in stream([0.5, 2.0, None], gallery=4):
-            job.emit(_moved(event, replace))
-
-    monkeypatch.setattr(models, "search", search)
-    monkeypatch.setattr(models, "missing_weights", lambda stage: [])
-    return made
-
-
-def _moved(event: Any, replace: Any) -> Any:
-    """The stream's items 10, 11, 12 as rows 0, 1, 2 of the small corpus."""
-    move = lambda entry: replace(entry, item=entry.item - 10)  # noqa: E731
-    if hasattr(event, "entries"):
-        return replace(event, entries=[move(entry) for entry in event.entries])
-    if hasattr(event, "record"):
-        return replace(event, record=replace(event.record, entry=move(event.record.entry)))
-    if hasattr(event, "order"):
-        records = [replace(record, entry=move(record.entry)) for record in event.records]
-        return replace(event, order=[item - 10 for item in event.order], records=records)
-    return event
 
 
 def _run(**query: str) -> AppTest:
@@ -211,30 +171,9 @@ def test_two_sessions_never_see_each_other(asked: list[Request], offered: corpor
     assert one.session_state["retrieval"] is not two.session_state["retrieval"]
 
 
-def test_a_new_search_stops_the_one_before(asked: list[Request]) -> None:
-    session = Session()
-    assert session.search(Request(text="one"))
-    before = session.run
-    assert session.search(Request(text="two")) and before is not None and before.job.cancelled()
-
-
-def test_uploads_are_bounded(asked: list[Request]) -> None:
-    session = Session()
-    for number in range(UPLOADS + 3):
-        session.keep(Upload(str(number), "a.png", Image.new("RGB", (4, 4)), (4, 4), "data:"))
-    assert list(session.uploads) == [str(number) for number in range(3, UPLOADS + 3)]
-
-
-def test_the_answer_is_known_for_a_caption_and_for_a_picture_read_as_caption(offered: corpora.Entry) -> None:
-    known = lambda **query: models.answer_of(offered, Request(corpus=offered.key, **query))  # noqa: E731
-    assert known(text=" A green wall. ") == 1 and known(text="a wall") is None
-    assert known(item="animals/0.png") == 0 and known(item="animals/3.png") is None  # the last has no caption
-    assert known(item="animals/0.png", view="image") is None and known(item="animals/0.png", text="but blue") is None
-
-
 def test_stepping_does_not_read_again(asked: list[Request], offered: corpora.Entry) -> None:
     test = _mine(offered, q="a wall")
     job = test.session_state["retrieval"].run.job
     for _ in range(3):
         test.button(key="retrieval_next").click().run()
-    assert test.session_state["retrieval"].run.job is job and view_of(job.events).done is not None
+    assert test.session_state["retrieval"].run.job is job and outcome_of(job.events).done is not None

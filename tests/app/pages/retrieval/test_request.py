@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.pages.retrieval.request import MOST, Request, read, write
-from engine.errors import InputError
-from engine.retrieval.search.query import Enhancement
+from app.pages.retrieval.request import MOST, Request, parameters, read
 
 CORPORA = {"demo", "mine-123456"}
-
-
-def given(request: Request) -> dict[str, str]:
-    return {name: value for name, value in write(request).items() if value is not None}
 
 
 @pytest.mark.parametrize(
@@ -26,11 +20,11 @@ def given(request: Request) -> dict[str, str]:
     ],
 )
 def test_an_address_round_trips(request_: Request) -> None:
-    assert read(given(request_), CORPORA) == (request_, [])
+    assert read(parameters(request_), CORPORA) == (request_, [])
 
 
 def test_defaults_are_not_written() -> None:
-    assert given(Request(text="x")) == {"q": "x"}
+    assert parameters(Request(text="x")) == {"q": "x"}
 
 
 @pytest.mark.parametrize(
@@ -66,21 +60,3 @@ def test_a_pool_too_large_is_cut() -> None:
 def test_an_upload_this_session_holds_is_found_again() -> None:
     request, notices = read({"upload": "abc"}, CORPORA, {"abc"})
     assert request.upload == "abc" and request.kind == "image" and not notices
-
-
-@pytest.mark.parametrize(
-    ("text", "says"), [("", "The query is empty"), (" \n", "The query is empty"), ("x" * 10_000, "10,000")]
-)
-def test_bad_queries_are_one_sentence(text: str, says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        Request(text=text).query(None, None)
-
-
-def test_options_are_the_engines() -> None:
-    options = Request(text="x", k=7, enhance="published-code", tie="off", stop=1.5).options("test")
-    assert (options.top_k, options.tie_rule, options.stop_lead, options.split) == (7, False, 1.5, "test")
-    assert options.enhancement is not None and options.enhancement.preset == "published-code"
-    assert options.enhancement.alpha is None and options.enhancement.tokens is None
-    assert Request(text="x").options("").enhancement is None
-    open_ = Request(text="x", enhance="paper", alpha=0.5, threshold=0.2, tokens="all", gate="every").options("")
-    assert open_.enhancement == Enhancement(alpha=0.5, threshold=0.2, tokens="all", gate="every")

@@ -59,7 +59,7 @@ def test_a_caption_sees_no_other_caption(tokenizer: Any) -> None:
 @pytest.mark.weights
 @pytest.mark.skipif(not embedded.is_ready("smollm2-135m"), reason="needs the embedded weights: atomscope demo weights")
 def test_a_sequence_begins_and_ends_as_the_processor_writes_it() -> None:
-    from engine.demo.mllm.assembly import make_processor
+    from engine.retrieval.fine.demo_model import make_processor
     from engine.retrieval.fine.prompts import chat
 
     processor = make_processor(embedded.fetch("smollm2-135m"))

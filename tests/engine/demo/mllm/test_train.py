@@ -1,4 +1,4 @@
-"""The loop on a tiny model: it learns, it goes on where it was killed, and what it saves is what assembly puts in."""
+"""The loop on a tiny model: it learns, goes on where it was killed, and saves what the demo model is put together from."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.demo.mllm.assembly import put_in
 from engine.demo.mllm.pairs import Material
 from engine.demo.mllm.train import MllmConfig, Trainer
 from engine.demo.mllm.wording import WORDINGS
 from engine.progress import Silent
+from engine.retrieval.fine.demo_model import put_in
 
 CONFIG = MllmConfig(
     passes=12, group=3, align_steps=3, align_batch=4, every=8, rank=2, projector_lr=5e-3, lora_lr=5e-3, views=1
@@ -69,7 +69,7 @@ def test_a_killed_training_goes_on_to_the_same_end(
 
 
 @torch.no_grad()
-def test_what_is_saved_is_what_assembly_puts_in(
+def test_what_is_saved_is_what_the_demo_model_puts_in(
     tiny: Callable[[], Any], tokenizer: Any, material: Material, tmp_path: Path
 ) -> None:
     trainer = Trainer(tiny(), tokenizer, CONFIG, tmp_path)

@@ -14,7 +14,8 @@ from engine.errors import InputError
 from engine.progress import Silent
 from engine.retrieval.coarse import vectors as vectors_module
 from engine.retrieval.coarse.collection import open_collection
-from engine.retrieval.coarse.pool import embed_query, make_pool, mix, wanted_parts
+from engine.retrieval.coarse.embedders.base import mix
+from engine.retrieval.coarse.pool import embed_query, make_pool, wanted_parts
 from engine.retrieval.search.query import Query, SearchOptions
 
 

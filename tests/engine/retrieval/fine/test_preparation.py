@@ -124,7 +124,7 @@ def test_an_architecture_that_takes_nothing_back_is_refused(
     from engine.retrieval.fine.preparation import prepare
 
     model = scorer("llava", store=store)
-    model._reader.shelf.share = False
+    model._reader.images.share = False
     model.limits.append("It runs its vision tower anew for every prompt.")
     with pytest.raises(InputError, match="nothing to prepare"):
         prepare(collection, model, collection.rows())
