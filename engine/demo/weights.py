@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.backbones import embedded
 from engine.backbones.registry import DEMO_MODELS, REGISTRY
 from engine.progress import Progress
+from engine.retrieval.fine import demo_model
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,4 @@ def fetch_weights(names: Sequence[str], everything: bool, progress: Progress) ->
         ready = embedded.is_ready(model.name)
         yield FetchedModel(model.name, model.title, embedded.fetch(model.name, progress), ready)
     if not names:
-        from engine.retrieval.fine import demo_model
-
         yield FetchedModel(demo_model.NAME, demo_model.TITLE, demo_model.demo_mllm_folder(progress))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from engine.backbones.vectors import Vectors, unit
+from engine.backbones.vectors import Vectors
 from engine.errors import InputError
 
 
@@ -52,8 +52,3 @@ def no_side(name: str, side: str) -> InputError:
         f"The embedder {name} has no {side} side: it embeds {other}s only. Name one that embeds both, such as demo, or a "
         "CLIP or SigLIP model."
     )
-
-
-def mix(image: Vectors, text: Vectors, share: float) -> Vectors:
-    """Weighted sum of normalised parts [N, d], normalised again; ``share`` is the image's (published: 0.8, 0.7)."""
-    return unit(share * unit(image) + (1 - share) * unit(text))
