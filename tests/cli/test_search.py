@@ -15,6 +15,9 @@ from engine.retrieval.query import Query, SearchOptions
 from engine.retrieval.ranking import Prior
 
 
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
+
+
 class Reader:
     """Stands in for the multimodal model: likes squares, breaks on blue, and cannot count."""
 
