@@ -14,7 +14,6 @@ from engine.retrieval.events import CandidateFailed, CandidateScored, FineRecord
 from engine.retrieval.query import Query, SearchOptions
 from engine.retrieval.ranking import Prior
 
-
 pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
 
 
