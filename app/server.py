@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import urls
+from app import parse, urls
 from app.atlas_ui import exports, heat
 from app.atlas_ui.map_picture import map_png
 from app.atlas_ui.sheet import exemplar_sheet
@@ -42,10 +42,7 @@ Maker = Callable[[Request, Atlas], bytes | None]
 
 def _number(request: Request, name: str, end: int) -> int | None:
     """The path parameter as a whole number in ``[0, end)``, else None."""
-    raw = request.path_params[name]
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 9):
-        return None
-    return int(raw) if int(raw) < end else None
+    return parse.whole(request.path_params[name], end)
 
 
 def _answer(make: Maker, media_type: str, download: str | None, request: Request) -> Response:

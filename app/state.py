@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from app import parse
 from app.opened import atlases
 from app.urls import page_link
 
@@ -60,10 +61,10 @@ def integer(name: str, low: int, high: int, default: int | None = None, what: st
     fallback = remembered if isinstance(remembered, int) and low <= remembered <= high else default
     if raw is None:
         return fallback
-    # int() takes "１２" and "1_0"; an id in a URL is plain digits.
-    if raw.isascii() and raw.isdigit() and len(raw) < 12 and low <= int(raw) <= high:
-        st.session_state[_LAST + name] = int(raw)
-        return int(raw)
+    number = parse.whole(raw, high + 1)
+    if number is not None and number >= low:
+        st.session_state[_LAST + name] = number
+        return number
     shown = f"{what or name} {fallback}" if fallback is not None else "the start"
     notice(f"There is no {what or name} {raw[:40]!r} here (they run from {low} to {high:,}). Showing {shown}.")
     del st.query_params[name]

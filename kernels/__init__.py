@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kernels.decode import sparse_decode as sparse_decode
     from kernels.products import linear as linear
     from kernels.products import quicken as quicken
+    from kernels.rows import Support as Support
     from kernels.sparsemax import sparsemax_codes as sparsemax_codes
-    from kernels.support import Support as Support
     from kernels.support import sparsemax_support as sparsemax_support
     from kernels.threshold import threshold_attention as threshold_attention
     from kernels.topk import batch_topk_attention as batch_topk_attention
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "SparseCodes": "kernels.codes",
-    "Support": "kernels.support",
+    "Support": "kernels.rows",
     "audit_supports": "kernels.audit",
     "batch_topk_attention": "kernels.topk",
     "batch_topk_codes": "kernels.topk",

@@ -20,8 +20,9 @@ from kernels.codes import SparseCodes
 from kernels.decode import gather_sum, transposed
 from kernels.dispatch import Backend
 from kernels.products import score_factors, score_product
+from kernels.rows import Support, Values
 from kernels.sparsemax import check_values, through_support
-from kernels.support import Support, Values, sparsemax_support
+from kernels.support import sparsemax_support
 
 # A chunk of scores: on a CPU it stays in the last-level cache, on a GPU it is a small part of the memory.
 _CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**31}

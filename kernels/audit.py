@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from kernels.support import Support
+from kernels import reference
+from kernels.rows import Support
 
 NEAR = 1e-6  # float32 scores this close to tau may fall on either side of it
 
@@ -147,8 +146,6 @@ def certified(scores: Tensor, support: Support) -> Tensor:
 
 def _compare(found: SupportAudit, scores: Tensor, support: Support, chosen: Tensor) -> None:
     """Sort the chosen rows in float64 and add up how their supports differ."""
-    from kernels import reference
-
     sorted_rows = reference.support(scores[chosen].double())
     want = sorted_rows.codes("probability").dense()
     got = torch.zeros_like(want)

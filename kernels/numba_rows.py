@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from kernels.compiled import compiled, over_rows
-from kernels.support import Support, explain_bad_row
+from kernels.rows import Support, explain_bad_row
 
 _BLOCK = 64  # candidates are looked for 64 scores at a time: four AVX-512 registers
 _GROUP = 32  # members of a group; measured best for supports of 20 to 600 at M = 4k to 64k

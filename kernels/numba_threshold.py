@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels.compiled import compiled, over_rows
-from kernels.support import Support
+from kernels.rows import Support
 
 _BLOCK = 64  # scores looked at together: four AVX-512 registers
 _ROOM = 64  # entries a row to begin with

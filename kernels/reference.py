@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.support import Support, explain_bad_row
+from kernels.rows import Support, explain_bad_row
 
 
 def support(scores: Tensor) -> Support:

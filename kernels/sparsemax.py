@@ -9,7 +9,8 @@ from torch import Tensor
 
 from kernels.codes import SparseCodes
 from kernels.dispatch import Backend
-from kernels.support import Values, check_scores, sparsemax_support
+from kernels.rows import Values
+from kernels.support import check_scores, sparsemax_support
 
 
 def sparsemax_codes(scores: Tensor, values: Values = "score", backend: Backend = "auto") -> SparseCodes:

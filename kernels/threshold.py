@@ -8,7 +8,7 @@ from torch import Tensor
 from kernels.attention import selected_scores
 from kernels.codes import SparseCodes
 from kernels.dispatch import choose_backend
-from kernels.support import Support
+from kernels.rows import Support
 
 
 def threshold_attention(

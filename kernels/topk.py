@@ -8,7 +8,8 @@ from torch import Tensor
 from kernels.attention import selected_scores
 from kernels.codes import SparseCodes
 from kernels.dispatch import Backend, choose_backend
-from kernels.support import Support, check_scores
+from kernels.rows import Support
+from kernels.support import check_scores
 from kernels.threshold import threshold_support
 from kernels.torch_rows import group_maxima
 

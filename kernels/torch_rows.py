@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.support import Support, explain_bad_row
+from kernels.rows import Support, explain_bad_row
 
 _GROUP = 32
 _FEWEST_GROUPS = 256

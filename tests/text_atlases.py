@@ -9,7 +9,7 @@ from engine.activations import ActivationStore, extract
 from engine.atlas import AtlasOptions, build_atlas
 from engine.backbones import LanguageBackbone, load_backbone
 from engine.corpus import open_corpus
-from engine.sae import SparsemaxConfig, build_sae
+from engine.sae import SparsemaxConfig, build_sae, save_sae
 from tests.engine.backbones.language_models import save_language_model
 
 SENTENCES = (
@@ -38,6 +38,6 @@ def text_atlas(folder: Path) -> Path:
     """The atlas of a random sparsemax SAE over :func:`text_store`, without a map."""
     _, store = text_store(folder)
     sae = build_sae(SparsemaxConfig(d_model=store.d_model, n_atoms=48, scale=1.0), 0).eval()
-    sae.save(folder / "sae")
+    save_sae(sae, folder / "sae")
     options = AtlasOptions(title="Tiny texts", top_n=8, sample_items=8, layout=False, device="cpu")
     return build_atlas(folder / "sae", store, folder / "atlas", options)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from engine.corpus.sidecars import AUTOMATIC
+from engine.corpus.captions import AUTOMATIC
 from engine.derived import derived
 from engine.errors import AtomscopeError
 from engine.files import stamp

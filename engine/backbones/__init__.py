@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from engine.backbones.backbone import Backbone, BackboneOutput
 from engine.backbones.language import LanguageBackbone
-from engine.backbones.loading import load_backbone
+from engine.backbones.loading import load_backbone, load_backbone_of
 from engine.backbones.spec import BackboneSpec, LanguageSpec
 
-__all__ = ["Backbone", "BackboneOutput", "BackboneSpec", "LanguageBackbone", "LanguageSpec", "load_backbone"]
+__all__ = [
+    "Backbone",
+    "BackboneOutput",
+    "BackboneSpec",
+    "LanguageBackbone",
+    "LanguageSpec",
+    "load_backbone",
+    "load_backbone_of",
+]

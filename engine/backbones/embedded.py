@@ -138,7 +138,7 @@ def _convert(model: EmbeddedModel, members: list[Path], target: Path, progress: 
     import transformers
     from safetensors.torch import save_file
 
-    from engine.backbones.checkpoints import quiet
+    from engine.backbones.quiet import quiet
 
     progress.start(f"Converting {model.name}", None, "parameters")
     weights, *others = members

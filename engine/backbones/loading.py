@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.backbones import checkpoints
 from engine.backbones.backbone import Backbone
-from engine.backbones.blocks import find_blocks, listening, site_module
+from engine.backbones.blocks import listened_block, rehearse
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.language.loading import is_language_model, load_language_backbone
-from engine.backbones.preprocessing import Preprocessor, load_preprocessor
+from engine.backbones.preprocessing import load_preprocessor
+from engine.backbones.quiet import quiet
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
+from engine.device import pick_device
 from engine.errors import InputError
-from engine.progress import Progress
+from engine.progress import Progress, Silent
 from kernels.products import quicken
 
 
@@ -30,6 +33,7 @@ def load_backbone(
     progress: Progress | None = None,
     *,
     modality: Literal["image"] = "image",
+    revision: str = "",
 ) -> Backbone: ...
 
 
@@ -44,6 +48,7 @@ def load_backbone(
     *,
     modality: Literal["text"],
     context: int | None = None,
+    revision: str = "",
 ) -> LanguageBackbone: ...
 
 
@@ -57,6 +62,7 @@ def load_backbone(
     *,
     modality: str = "image",
     context: int | None = None,
+    revision: str = "",
 ) -> Backbone | LanguageBackbone:
     """Load a vision transformer or a causal language model and listen to one of its layers.
 
@@ -80,6 +86,8 @@ def load_backbone(
         Whether a vision transformer or a language model is wanted.
     context : int, optional
         Tokens of a chunk of text, see :mod:`engine.backbones.language.packing`.
+    revision : str
+        Commit of the hub to load, of a hub id; the newest by default.
 
     Raises
     ------
@@ -91,8 +99,8 @@ def load_backbone(
     check_choice("site", site, SITES)
     target = pick_device(device)
     if modality == "text":
-        with checkpoints.quiet():
-            source = checkpoints.find_checkpoint(model, progress, "language model")
+        with quiet():
+            source = checkpoints.find_checkpoint(model, progress, "language model", revision)
             config = checkpoints.load_config(source)
             if not is_language_model(config):
                 raise InputError(
@@ -101,29 +109,23 @@ def load_backbone(
             return load_language_backbone(source, config, layer, site, tokens or "text", context, target)
     tokens = tokens or "all"
     check_choice("tokens", tokens, TOKENS)
-    with checkpoints.quiet():
-        source = checkpoints.find_checkpoint(model, progress, "image tower")
+    with quiet():
+        source = checkpoints.find_checkpoint(model, progress, "image tower", revision)
         config = checkpoints.load_config(source)
         vision = checkpoints.vision_config(config, model)
         n_layers = int(vision.num_hidden_layers)
         index = layer_index(layer, n_layers, model)
-        try:
-            preprocessor = load_preprocessor(
-                source.location, vision.model_type, getattr(vision, "image_size", None), source.offline
-            )
-        except ValueError as error:
-            raise InputError(f"{model} cannot be used: {error}.") from error
+        preprocessor = load_preprocessor(source, vision)
         tower, pooled = checkpoints.load_tower(source, config)
 
-    blocks = find_blocks(tower, n_layers)
-    listened = site_module(blocks[index], site) if blocks else None
-    if listened is None:
-        raise InputError(f"{model} ({config.model_type}) is not built of blocks with an attention and an MLP each.")
+    block, listened = listened_block(tower, n_layers, index, site, f"{model} ({config.model_type})")
     tower = tower.to(target)
     if target.type == "cpu":
         quicken(tower)
     grid = _grid(preprocessor.size, vision.patch_size)
-    residual, output = _rehearse(tower, blocks[index], site, preprocessor, target, model)
+    grey = torch.zeros(1, 3, *preprocessor.size, device=target)
+    pixels = f"{preprocessor.size[1]} x {preprocessor.size[0]} pixels"
+    residual, output = rehearse(block, site, lambda: tower(grey), model, pixels, "pictures")
     prefix = residual.shape[1] - grid[0] * grid[1]
     if prefix < 0:
         raise InputError(f"{model} does not keep one token a patch, so its activations cannot be laid over a picture.")
@@ -131,7 +133,7 @@ def load_backbone(
     positions, kept_grid, kept_prefix = _positions(tokens, grid, prefix, model)
     spec = BackboneSpec(
         name=model,
-        revision=checkpoints.revision_of(source, config),
+        revision=checkpoints.revision_of(source),
         architecture=type(tower).__name__,
         layer=layer,
         layer_index=index,
@@ -150,58 +152,64 @@ def load_backbone(
     return Backbone(tower, listened, positions, embed, preprocessor, spec, target)
 
 
-def pick_device(name: str) -> torch.device:
-    """The torch device called ``name``; "auto" is CUDA where there is one. Raises ``InputError`` if it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def load_backbone_of(
+    spec: BackboneSpec | Mapping[str, Any],
+    made: str | Path,
+    device: str = "auto",
+    progress: Progress | None = None,
+    strict: bool = False,
+) -> Backbone | LanguageBackbone:
+    """Load the backbone that a store or an atlas records: the same model, layer, site, positions and length of chunks.
+
+    Of a hub model the recorded commit is loaded. Where the weights are others all the same (a folder whose files were
+    replaced, a newer Atomscope's embedded model), ``progress`` is warned, or with ``strict`` the work refused.
+
+    Parameters
+    ----------
+    spec : BackboneSpec or mapping
+        The ``backbone`` entry of ``atlas.json`` or of a store's manifest.
+    made : str or Path
+        The store or atlas, for that sentence.
+
+    Raises
+    ------
+    InputError
+        If the record is no backbone's, or as ``load_backbone`` says, or with ``strict`` if the weights are others.
+    AtomscopeError
+        If the hub or the package index cannot be reached.
+    """
+    record = spec.to_dict() if isinstance(spec, BackboneSpec) else spec
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # CUDA-free builds of torch assert
-        raise InputError(f"There is no device {name!r} on this machine; use --device auto or cpu.") from error
-    return device
+        name, layer, site, tokens = (
+            str(record["name"]),
+            int(record["layer"]),
+            str(record["site"]),
+            str(record["tokens"]),
+        )
+        revision, is_text = str(record.get("revision", "")), record.get("modality") == "text"
+        context = int(record["preprocessing"]["context"]) if is_text else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{made} does not say which model it was made with ({type(error).__name__}: {error})."
+        ) from None
+    backbone: Backbone | LanguageBackbone
+    if is_text:
+        backbone = load_backbone(
+            name, layer, site, tokens, device, progress, modality="text", context=context, revision=revision
+        )
+    else:
+        backbone = load_backbone(name, layer, site, tokens, device, progress, revision=revision)
+    if revision and backbone.spec.revision != revision:
+        fault = f"he weights of {name} are not those {made} was made with"
+        if strict:
+            raise InputError(f"T{fault}.")
+        (progress or Silent()).warn(f"t{fault}; the figures may differ")
+    return backbone
 
 
 def _grid(size: tuple[int, int], patch: Any) -> tuple[int, int]:
     height, width = (patch, patch) if isinstance(patch, int) else patch
     return size[0] // height, size[1] // width
-
-
-@torch.inference_mode()
-def _rehearse(
-    tower: nn.Module, block: nn.Module, site: str, preprocessor: Preprocessor, device: torch.device, name: str
-) -> tuple[Tensor, Any]:
-    """Run one grey picture: gives the shapes, and proves that the site is what it is said to be.
-
-    Returns the block's residual stream [1, tokens, d] and the model's output.
-    """
-    pixels = torch.zeros(1, 3, *preprocessor.size, device=device)
-    parts = [module for module in (site_module(block, "attention"), site_module(block, "mlp")) if module is not None]
-    before: list[Tensor] = []
-    handle = block.register_forward_pre_hook(
-        lambda _module, args, kwargs: before.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
-    )
-    try:
-        with listening(block, *parts) as heard:
-            output = tower(pixels)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{name} cannot run on {preprocessor.size[1]} x {preprocessor.size[0]} pixels: {error}"
-        ) from error
-    finally:
-        handle.remove()
-    after = heard[0]
-    if after is None or after.ndim != 3:
-        raise InputError(f"{name} does not keep its residual stream as [pictures, tokens, width].")
-    if site != "residual":
-        added = sum(part for part in heard[1:] if part is not None)
-        # Pre-norm blocks add their two sub-layers to the stream. Float32 sums in another order differ by rounding only.
-        if not torch.allclose(before[0] + added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())):
-            raise InputError(
-                f"In {name} the {site} output does not add up to the residual stream (it is not a pre-norm transformer); "
-                "use --site residual."
-            )
-    return after, output
 
 
 def _embedding(output: Any, pooled: bool, prefix: int) -> tuple[Callable[[Any], Tensor], str]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, PretrainedConfig
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 from transformers.utils.constants import (
@@ -29,6 +29,9 @@ from transformers.utils.constants import (
     OPENAI_CLIP_STD,
 )
 from transformers.utils.hub import cached_file
+
+from engine.backbones.checkpoints import Source
+from engine.errors import InputError
 
 _RECORDED = (
     "do_resize",
@@ -104,36 +107,35 @@ class Preprocessor:
         return int(array.shape[1]), int(array.shape[2])
 
 
-def load_preprocessor(source: str, model_type: str, image_size: Any, offline: bool) -> Preprocessor:
+def load_preprocessor(source: Source, vision: PretrainedConfig) -> Preprocessor:
     """The image processor of a checkpoint.
 
     Parameters
     ----------
-    source : str
-        Hub id or local folder.
-    model_type : str
-        ``model_type`` of the vision config: picks the statistics when the checkpoint has none.
-    image_size : int, (int, int) or None
-        The size in the model's config, used where the processor gives none.
-    offline : bool
-        Look in the local cache only.
+    vision : PretrainedConfig
+        Config of the vision tower. Its ``model_type`` picks the statistics when the checkpoint has none, its ``image_size``
+        is used where the processor gives none.
 
     Raises
     ------
-    ValueError
-        If the processor cannot give pictures of one size. The message completes "MODEL cannot be used: ...".
+    InputError
+        If the processor cannot give pictures of one size.
     """
+    image_size = getattr(vision, "image_size", None)
     size = (int(image_size), int(image_size)) if isinstance(image_size, (int, float)) else image_size
     fixed = (int(size[0]), int(size[1])) if size is not None else None
     try:
-        processor = AutoImageProcessor.from_pretrained(source, backend="pil", local_files_only=offline)
-    except (ImportError, OSError, ValueError, AttributeError):
-        return Preprocessor(_fallback(source, model_type, fixed, offline), "fallback", fixed)
-    return Preprocessor(processor, "checkpoint", fixed)
+        try:
+            processor = AutoImageProcessor.from_pretrained(source.location, backend="pil", **source.access)
+        except (ImportError, OSError, ValueError, AttributeError):
+            return Preprocessor(_fallback(source, vision.model_type, fixed), "fallback", fixed)
+        return Preprocessor(processor, "checkpoint", fixed)
+    except ValueError as error:
+        raise InputError(f"{source.name} cannot be used: {error}.") from error
 
 
-def _fallback(source: str, model_type: str, size: tuple[int, int] | None, offline: bool) -> BaseImageProcessor:
-    values = _stored_values(source, offline)
+def _fallback(source: Source, model_type: str, size: tuple[int, int] | None) -> BaseImageProcessor:
+    values = _stored_values(source)
     if not values:
         if size is None:
             raise ValueError("it has no image processor and its config names no image size")
@@ -144,10 +146,10 @@ def _fallback(source: str, model_type: str, size: tuple[int, int] | None, offlin
     return ViTImageProcessorPil(**{key: value for key, value in values.items() if key in _RECORDED})
 
 
-def _stored_values(source: str, offline: bool) -> dict[str, Any]:
+def _stored_values(source: Source) -> dict[str, Any]:
     try:
         name = "preprocessor_config.json"
-        path = cached_file(source, name, local_files_only=offline, _raise_exceptions_for_missing_entries=False)
+        path = cached_file(source.location, name, _raise_exceptions_for_missing_entries=False, **source.access)
         return dict(json.loads(Path(path).read_text("utf-8"))) if path else {}
     except (OSError, ValueError):
         return {}

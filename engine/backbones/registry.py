@@ -62,6 +62,11 @@ class EmbeddedModel:
     joined: dict[str, tuple[tuple[str, ...], int]] = field(default_factory=dict)
     zeros: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
+    @property
+    def revision(self) -> str:
+        """Which bytes it is, as stores, atlases and kept vectors record it."""
+        return f"{self.package} {self.version} sha256:{self.member_sha256}"
+
 
 _CLIP_VIT_B16 = EmbeddedModel(
     name="clip-vit-b16",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,11 @@ class Corpus:
         One row an item (RangeIndex), columns as in ``engine.corpus.items.COLUMNS``.
     warnings : list of str
         What was left out or did not match when the corpus was opened, one sentence each.
+
+    Parameters
+    ----------
+    captions : sequence of sequences of str, optional
+        All captions of every item, where some have several.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Corpus:
         source: Source,
         digest: Callable[[], str],
         warnings: Iterable[str] = (),
+        captions: Sequence[Sequence[str]] | None = None,
     ) -> None:
         self.name = name
         self.path = path
@@ -64,6 +70,8 @@ class Corpus:
         self._source = source
         self._digest = digest
         self._ids = items["id"].to_numpy(dtype=object)
+        # Kept only for the items that have more captions than the table holds.
+        self._captions = {i: tuple(said) for i, said in enumerate(captions or ()) if len(said) > 1}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -88,6 +96,11 @@ class Corpus:
         """Number of items of every split, in order of appearance; items of no split count under ""."""
         return {str(name): int(count) for name, count in self.items["split"].value_counts(sort=False).items()}
 
+    def captions(self, item: int) -> tuple[str, ...]:
+        """All captions of one item; the table of items holds the first. () where there is none."""
+        caption = str(self.items["caption"].iat[item])
+        return self._captions.get(item) or ((caption,) if caption else ())
+
     def image_bytes(self, item: int) -> bytes:
         """The encoded bytes of one image as they are stored. Raises ``UnreadableItem`` if they cannot be had."""
         self._expect("image", item)
@@ -108,6 +121,14 @@ class Corpus:
     def _expect(self, kind: str, item: int) -> None:
         if self.items["kind"].iat[item] != kind:
             raise UnreadableItem(f"{self._ids[item]} is not {'an image' if kind == 'image' else 'a text'}.")
+
+
+def several_captions(count: int, total: int) -> str:
+    """The sentence that warns of pictures with several captions."""
+    return (
+        f"{count:,} of {total:,} pictures have several captions; only the first of each is used, but a benchmark asks all "
+        "of them."
+    )
 
 
 def sampled_digest(path: Path) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.corpus.base import Corpus, digest_files, digest_items
+from engine.corpus.base import Corpus, digest_files, digest_items, several_captions
+from engine.corpus.captions import AUTOMATIC, Row, read_captions
 from engine.corpus.images import EXTENSIONS, OTHER_PICTURES, UnreadableItem, looks_like_image, read_limited
 from engine.corpus.items import id_fault, items_frame, usual_split
-from engine.corpus.sidecars import AUTOMATIC, Row, read_sidecar
+from engine.corpus.matching import finder
 from engine.errors import InputError
 
 
@@ -96,18 +96,18 @@ def open_image_folder(root: Path, listing: Listing, captions: Path | None = None
         warnings.append(f"Pictures of types that are not read are left out: {kinds}. Convert them to PNG or JPEG.")
     _refuse_hopeless(root, names, listing, left_out)
 
-    columns: dict[str, list[Any]] = {"id": names, "label": [], "split": []}
+    columns: dict[str, list[Any]] = {"id": names, "label": [], "split": [], "captions": [()] * len(names)}
     for name in names:
         split, label = from_folders(name)
         columns["split"].append(split)
         columns["label"].append(label)
     if captions is not None:
-        _apply(columns, read_sidecar(captions), "", captions.name, warnings, strict=True)
+        _apply(columns, read_captions(captions), "", captions.name, warnings, strict=True)
     else:
         for path in listing.files:
             folder, _, file = path.rpartition("/")
             if file.lower() in AUTOMATIC:
-                _apply(columns, read_sidecar(root / path), folder, path, warnings, strict=False)
+                _apply(columns, read_captions(root / path), folder, path, warnings, strict=False)
     items = items_frame(columns)
     return Corpus(
         root.name,
@@ -116,6 +116,7 @@ def open_image_folder(root: Path, listing: Listing, captions: Path | None = None
         Files(root, names),
         lambda: digest_items(items, digest_files(root, names)),
         warnings,
+        columns["captions"],
     )
 
 
@@ -166,44 +167,41 @@ def from_folders(name: str) -> tuple[str, str]:
     return split or "", "/".join(folders[1:] if split else folders)
 
 
-def _composed(name: str) -> str:
-    """One spelling for names that look the same: macOS stores an umlaut as two characters, tables hold one."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _apply(
     columns: dict[str, list[Any]], rows: list[Row], folder: str, title: str, warnings: list[str], strict: bool
 ) -> None:
     """Write what the rows of a caption file know into the columns; count what does not fit into ``warnings``.
 
-    A row finds its image by its path below the caption file's folder, else by a file name that occurs only once. Names
-    are compared with the listing and never opened, so one such as ``../../secret.png`` leads nowhere.
+    Of a picture with several rows, the first says what is known of it; the captions of all are kept for benchmarks.
     """
     names: list[str] = columns["id"]
     here = folder + "/" if folder else ""
-    by_path = {_composed(name[len(here) :]): index for index, name in enumerate(names) if name.startswith(here)}
-    by_name: dict[str, list[int]] = defaultdict(list)
-    for path, index in by_path.items():
-        by_name[path.rpartition("/")[2]].append(index)
+    below = [index for index, name in enumerate(names) if name.startswith(here)]
+    find = finder([names[index][len(here) :] for index in below])
 
     for column in rows[0].known if rows else ():
         columns.setdefault(column, [[] for _ in names] if column == "keywords" else [""] * len(names))
     captioned: set[int] = set()
     lost: list[str] = []
     repeated = 0
+    captions: list[tuple[str, ...]] = columns["captions"]
     for row in rows:
-        written = _composed(row.file.replace("\\", "/").removeprefix("./"))
-        same_name = by_name.get(written, [])  # a path is in no need of this, and holds a slash, so it finds nothing
-        index = by_path.get(written, same_name[0] if len(same_name) == 1 else -1)
-        if index < 0:
+        place = find(row.file)
+        if place < 0:
             lost.append(row.file)
-        elif index in captioned:
+            continue
+        index = below[place]
+        if index in captioned:
             repeated += 1
-        else:
-            captioned.add(index)
-            for column, value in row.known.items():
-                if value:
-                    columns[column][index] = value
+            captions[index] += row.captions
+            if row.captions and not columns["caption"][index]:
+                columns["caption"][index] = row.captions[0]
+            continue
+        captioned.add(index)
+        captions[index] = row.captions or captions[index]
+        for column, value in row.known.items():
+            if value:
+                columns[column][index] = value
     if strict and not captioned:
         first = f", the first names {lost[0]!r}" if lost else ""
         raise InputError(f"{title}: none of its {len(rows):,} rows names an image of the folder{first}.")
@@ -211,5 +209,7 @@ def _apply(
         warnings.append(f"{title}: {len(lost):,} rows name files that are not there, such as {lost[0]!r}; left out.")
     if repeated:
         warnings.append(f"{title}: {repeated:,} rows name an image again; only the first row of each is used.")
-    if missing := len(by_path) - len(captioned):
-        warnings.append(f"{title}: {missing:,} of {len(by_path):,} images have no row in it.")
+    if several := sum(len(captions[index]) > 1 for index in captioned):
+        warnings.append(f"{title}: {several_captions(several, len(captioned))}")
+    if missing := len(below) - len(captioned):
+        warnings.append(f"{title}: {missing:,} of {len(below):,} images have no row in it.")

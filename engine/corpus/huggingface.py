@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.corpus.base import Corpus, Source, digest_files, digest_items
-from engine.corpus.items import id_fault, items_frame, text, usual_split
+from engine.corpus.base import Corpus, Source, digest_files, digest_items, several_captions
+from engine.corpus.items import captions_of, id_fault, items_frame, text, usual_split
 from engine.corpus.parquet_images import ParquetImages, image_cell
-from engine.corpus.sidecars import clean, recognise
+from engine.corpus.tables import clean, recognise
 from engine.errors import InputError
 from engine.files import read_json
 
@@ -134,7 +134,7 @@ def _need_image_column(schema: pa.Schema, path: Path) -> str:
 
 def _word_columns(schema: pa.Schema, image: str) -> list[str]:
     """The columns whose words the items table wants."""
-    names = [name for name in schema.names if name != image]
+    names = [field.name for field in schema if field.name != image and not _is_binary(field.type)]
     known = recognise(names)
     return [name for name in names if name in known.values() or name in _ID_NAMES]
 
@@ -148,6 +148,9 @@ def _part(split: object, words: pa.Table, features: dict[str, Any]) -> Columns:
         cells = words.column(name).to_pylist() if name is not None else [None] * len(words)
         classes = _class_names(features.get(name)) if name is not None else None
         part[meaning] = [clean(meaning, _named(cell, classes)) for cell in cells]
+    caption = known.get("caption")
+    said = words.column(caption).to_pylist() if caption is not None else []
+    part["captions"] = [captions_of(cell) for cell in said] or [()] * len(words)
     part["split"] = [own or clean("split", split) for own in part["split"]]
     name = next((name for name in _ID_NAMES if name in words.column_names), None)
     part["id"] = [text(cell) for cell in words.column(name).to_pylist()] if name else [""] * len(words)
@@ -177,7 +180,7 @@ def _named(cell: Any, classes: list[str] | None) -> Any:
 
 
 def _corpus(title: str, root: Path, parts: list[Columns], images: Source, files: list[str]) -> Corpus:
-    columns: Columns = {column: [] for column in (*_MEANINGS, "id")}
+    columns: Columns = {column: [] for column in (*_MEANINGS, "id", "captions")}
     for part in parts:
         for column, values in part.items():
             columns[column] += values
@@ -187,7 +190,10 @@ def _corpus(title: str, root: Path, parts: list[Columns], images: Source, files:
     if len(set(own)) < len(own) or any(map(id_fault, own)):
         columns["id"] = _numbered(columns["split"])
     items = items_frame(columns)
-    return Corpus(title, root, items, images, lambda: digest_items(items, digest_files(root, files)))
+    several = sum(len(said) > 1 for said in columns["captions"])
+    warnings = [several_captions(several, len(items))] if several else []
+    digest = lambda: digest_items(items, digest_files(root, files))  # noqa: E731
+    return Corpus(title, root, items, images, digest, warnings, columns["captions"])
 
 
 def _numbered(splits: list[str]) -> list[str]:

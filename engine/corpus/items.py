@@ -82,6 +82,21 @@ def text(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode("utf-8").strip()
 
 
+def captions_of(value: Any) -> list[str]:
+    """All captions of a cell: of one text, of a list of texts or of COCO's sentences (``{"raw": ...}``), of such a list as
+    JSON; none for an empty cell."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            listed = json.loads(value)
+        except (json.JSONDecodeError, RecursionError):
+            listed = None
+        if isinstance(listed, list) and all(isinstance(each, (str, dict)) for each in listed):
+            value = listed
+    several = value if isinstance(value, (list, tuple)) else [value]
+    said = (text(each.get("raw") if isinstance(each, dict) else each) for each in several)
+    return [caption for caption in said if caption]
+
+
 def keyword_list(value: Any) -> list[str]:
     """Keywords from a list, a JSON list, or text separated by ``;``, ``|`` or ``,``."""
     if isinstance(value, str):

@@ -25,7 +25,8 @@ def open_corpus(path: str | Path, captions: str | Path | None = None) -> Corpus:
     Parameters
     ----------
     captions
-        A caption file of an image folder, instead of those that are found by their names.
+        A captions file of an image folder (a table, COCO's or Karpathy's JSON, Flickr30k's files), instead of those that are
+        found by their names.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,25 @@ GROUP_ROWS = 64
 """Rows of a row group, what is read to fetch one image: 64 pictures of 224 x 224 are some 500 kB."""
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How a shard is laid out in Parquet; to a reader, every choice is the same corpus.
+
+    Attributes
+    ----------
+    group_rows : int
+        Rows of a row group.
+    features : bool
+        Whether the schema tells Hugging Face's datasets library to show the column ``image`` as pictures.
+    options : mapping
+        Further options of ``pyarrow.parquet.write_table``.
+    """
+
+    group_rows: int
+    features: bool
+    options: Mapping[str, Any]
+
+
 def write_parquet_corpus(
     path: Path,
     name: str,
@@ -31,6 +51,8 @@ def write_parquet_corpus(
     sources: Iterable[Mapping[str, Any]] = (),
     shard_bytes: int = SHARD_BYTES,
     progress: Progress | None = None,
+    shard_items: int | None = None,
+    encoding: Encoding | None = None,
 ) -> Path:
     """Write a corpus; the folder appears whole or not at all, and replaces one that was there.
 
@@ -38,9 +60,14 @@ def write_parquet_corpus(
     ----------
     rows
         One mapping an item: ``image`` (encoded bytes) and ``id`` are needed, ``caption``, ``label``, ``keywords``,
-        ``source``, ``license``, ``credit`` and ``split`` (train, validation, test or none) are optional.
+        ``source``, ``license``, ``credit`` and ``split`` (train, validation, test or none) are optional, and so is
+        ``path``, the picture's name for the eye (default: the id).
     sources
         What the items come from, for the manifest: any JSON objects.
+    shard_bytes, shard_items
+        A shard is closed after so many bytes of pictures, or where given after so many items instead.
+    encoding
+        Default: ``DEFAULT``, pictures stored as they are and pages with checksums.
 
     Returns
     -------
@@ -66,12 +93,12 @@ def write_parquet_corpus(
             splits[item["split"]] += 1
             pending.append(item)
             size += len(item["image"]["bytes"])
-            if size >= shard_bytes:
-                _close(folder, pending, files)
+            if size >= shard_bytes if shard_items is None else len(pending) == shard_items:
+                _close(folder, pending, files, encoding or DEFAULT)
                 pending, size = [], 0
             progress.advance()
         if pending:
-            _close(folder, pending, files)
+            _close(folder, pending, files, encoding or DEFAULT)
         if not ids:
             raise InputError(f"There is no item to write to {path}.")
         write_json(
@@ -80,7 +107,7 @@ def write_parquet_corpus(
                 "format": FORMAT,
                 "name": name,
                 "items": len(ids),
-                "splits": dict(sorted(splits.items())),
+                "splits": {split: splits[split] for split in SPLITS if splits[split]},
                 "files": files,
                 "sources": [dict(source) for source in sources],
             },
@@ -104,22 +131,15 @@ def _item(row: Mapping[str, Any], ids: set[str]) -> dict[str, Any]:
         raise InputError(f"The split of {identity} is {item['split']!r}; splits are train, validation and test.")
     keywords = row.get("keywords")
     item["keywords"] = keyword_list([] if keywords is None else keywords)
-    item["id"], item["image"] = identity, {"bytes": image, "path": identity}
+    item["id"], item["image"] = identity, {"bytes": image, "path": text(row.get("path")) or identity}
     return item
 
 
-def _close(folder: Path, rows: list[dict[str, Any]], files: dict[str, dict[str, Any]]) -> None:
+def _close(folder: Path, rows: list[dict[str, Any]], files: dict[str, dict[str, Any]], encoding: Encoding) -> None:
     name = f"data-{len(files):05d}.parquet"
-    pq.write_table(
-        pa.Table.from_pylist(rows, SCHEMA.with_metadata(_huggingface_features())),
-        folder / name,
-        row_group_size=GROUP_ROWS,
-        # Encoded pictures do not compress again; words do.
-        compression={column: "NONE" if column.startswith("image") else "ZSTD" for column in _leaves()},
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-    )
+    schema = SCHEMA.with_metadata(_huggingface_features()) if encoding.features else SCHEMA
+    table = pa.Table.from_pylist(rows, schema)
+    pq.write_table(table, folder / name, row_group_size=encoding.group_rows, **encoding.options)
     files[name] = {
         "sha256": sha256(folder / name),
         "bytes": (folder / name).stat().st_size,
@@ -140,3 +160,16 @@ def _huggingface_features() -> dict[str, str]:
     features["image"] = {"_type": "Image"}
     features["keywords"] = {"feature": string, "_type": "List"}
     return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+DEFAULT = Encoding(
+    GROUP_ROWS,
+    True,
+    {
+        # Encoded pictures do not compress again; words do.
+        "compression": {column: "NONE" if column.startswith("image") else "ZSTD" for column in _leaves()},
+        "use_dictionary": False,
+        "write_statistics": False,
+        "write_page_checksum": True,
+    },
+)

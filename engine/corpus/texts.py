@@ -10,7 +10,7 @@ import numpy as np
 from engine.corpus.base import Corpus, digest_files, digest_items
 from engine.corpus.folder import Files, Listing, from_folders
 from engine.corpus.items import id_fault, items_frame, text
-from engine.corpus.sidecars import SUFFIXES, TEXT_NAMES, clean, read_table, recognise
+from engine.corpus.tables import SUFFIXES, TEXT_NAMES, clean, read_table, recognise
 from engine.errors import InputError
 
 _MEANINGS = ("label", "split", "keywords", "source", "license", "credit")

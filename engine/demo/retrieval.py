@@ -20,7 +20,8 @@ from torch import Tensor
 
 from engine.activations import ActivationStore, extract
 from engine.backbones import embedded, load_backbone
-from engine.backbones.checkpoints import quiet
+from engine.backbones.quiet import quiet
+from engine.backbones.registry import REGISTRY
 from engine.corpus import Corpus, open_corpus
 from engine.demo.mllm.pairs import SAME_MEANING, phrase
 from engine.errors import InputError
@@ -35,7 +36,7 @@ from engine.retrieval.coarse.embedders.adapter import (
     save_adapter,
 )
 from engine.retrieval.coarse.embedders.base import embedder_key
-from engine.retrieval.coarse.embedders.demo import FOLDER, IMAGES, NAME, NOTE, DemoEmbedder, revision
+from engine.retrieval.coarse.embedders.demo import FOLDER, IMAGES, NAME, NOTE, DemoEmbedder
 from engine.retrieval.coarse.sentences import MODEL as SENTENCES
 from engine.retrieval.coarse.sentences import SentenceEncoder
 
@@ -96,8 +97,8 @@ def build_retrieval(
     record: dict[str, Any] = {
         "title": NAME,
         "note": NOTE,
-        "image_tower": revision(IMAGES),
-        "sentence_encoder": revision(SENTENCES),
+        "image_tower": REGISTRY[IMAGES].revision,
+        "sentence_encoder": REGISTRY[SENTENCES].revision,
         "preprocessing": store.backbone["preprocessing"],
         "training": asdict(config),
     }

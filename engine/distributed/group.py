@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.errors import AtomscopeError, InputError
 from engine.progress import Progress, Silent
@@ -77,45 +77,15 @@ class Group:
         if self.size == 1:
             return tensor
         result = tensor.detach().clone()
-        with _one_sentence():
-            dist.all_reduce(result)
+        dist.all_reduce(result)
         return result
-
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each of ``tensors`` by its sum over the processes."""
-        if self.size == 1:
-            return
-        with _one_sentence():
-            for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
-                work.wait()
-
-    def add_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
-        """Replace every gradient by the sum over the processes of their ``share`` times theirs."""
-        if self.size == 1:
-            return
-        gradients = []
-        for parameter in parameters:
-            if parameter.grad is None:  # had no part in this process's tokens
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad.mul_(share))
-        self.add_up(gradients)
-
-    def gathered(self, tensor: Tensor) -> list[Tensor]:
-        """Every process's ``tensor``, in the order of ranks; shapes must agree."""
-        if self.size == 1:
-            return [tensor]
-        parts = [torch.empty_like(tensor) for _ in range(self.size)]
-        with _one_sentence():
-            dist.all_gather(parts, tensor.contiguous())
-        return parts
 
     def gathered_objects(self, value: T) -> list[T]:
         """Every process's ``value`` (plain data), in the order of ranks."""
         if self.size == 1:
             return [value]
         parts: list[Any] = [None] * self.size
-        with _one_sentence():
-            dist.all_gather_object(parts, value)
+        dist.all_gather_object(parts, value)
         return parts
 
     def agreed(self, yes: bool) -> bool:
@@ -151,23 +121,18 @@ def joined() -> Iterator[Group]:
     group = Group(int(os.environ["RANK"]), int(size))
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    with _one_sentence():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_WAIT)
     before = signal.signal(signal.SIGTERM, _ended)
     try:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_WAIT)
         yield group
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo/" in str(error)):  # gloo has no error class of its own
+            raise
+        raise AtomscopeError(f"{_GONE} ({str(error).splitlines()[0][:120]})") from error
     finally:
         signal.signal(signal.SIGTERM, before)
-        dist.destroy_process_group()
-
-
-@contextmanager
-def _one_sentence() -> Iterator[None]:
-    """A lost process as one sentence instead of a traceback of the network."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise AtomscopeError(f"{_GONE} ({str(error).splitlines()[0][:120]})") from error
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _ended(number: int, frame: object) -> NoReturn:

@@ -63,7 +63,7 @@ class Classification:
         InputError
             If the store has no training split, the labels do not do, or the model is not to be had.
         """
-        from engine.backbones import Backbone, load_backbone
+        from engine.backbones import Backbone, load_backbone_of
 
         train = store.rows("train")
         if not len(train):
@@ -74,12 +74,8 @@ class Classification:
         spec = store.backbone
         if "embedding" not in spec:
             raise InputError(f"{store.path} holds no activations of an image model, so there is nothing to classify.")
-        backbone = load_backbone(spec["name"], spec["layer"], spec["site"], spec["tokens"], device, progress)
+        backbone = load_backbone_of(spec, store.path, device, progress)
         assert isinstance(backbone, Backbone)
-        if backbone.spec.revision != spec["revision"]:
-            progress.warn(
-                f"the weights of {spec['name']} are not those the activations come from; the figures may differ"
-            )
         rest, how = rest_of_model(backbone, store, lambda: _corpus(store, atlas))
         head = _head(store, train, backbone, device)
         if head.dropped:
@@ -134,11 +130,12 @@ def _head(store: ActivationStore, train: NDArray[np.int64], backbone: Backbone, 
 
 def _dual_encoder(backbone: Backbone, device: str) -> Any:
     """The model with its text tower, or None where the checkpoint is an image tower only."""
-    from engine.backbones.checkpoints import find_checkpoint, load_config, quiet
-    from engine.retrieval.coarse.embedders.dual import DualEncoder, is_dual
+    from engine.backbones.checkpoints import find_checkpoint, load_config
+    from engine.backbones.dual import DualEncoder, is_dual
+    from engine.backbones.quiet import quiet
 
     with quiet():
-        source = find_checkpoint(backbone.spec.name)
+        source = find_checkpoint(backbone.spec.name, revision=backbone.spec.revision)
         config = load_config(source)
     return DualEncoder(source, config, device) if is_dual(config) else None
 

@@ -81,30 +81,16 @@ def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Path:
     from engine.activations import extract
     from engine.activations.layout import MANIFEST
     from engine.atlas.format.reader import corpus_folder
-    from engine.backbones import load_backbone
+    from engine.backbones import load_backbone_of
     from engine.corpus import open_corpus
 
     folder = cache_dir() / "held-out" / f"{atlas.meta['activations']['hash'][:16]}-{split}"
     if (folder / MANIFEST).is_file():  # written last, so the store is whole
         return folder
-    described, spec = atlas.meta["corpus"], atlas.meta["backbone"]
+    described, spec, dtype = atlas.meta["corpus"], atlas.meta["backbone"], atlas.meta["activations"]["dtype"]
     if atlas.is_text:
-        extract(
-            load_backbone(
-                spec["name"],
-                spec["layer"],
-                spec["site"],
-                spec["tokens"],
-                device,
-                progress,
-                modality="text",
-                context=spec["preprocessing"]["context"],
-            ),
-            chunks_of(atlas, split),
-            folder,
-            atlas.meta["activations"]["dtype"],
-            progress=progress,
-        )
+        backbone = load_backbone_of(spec, atlas.path, device, progress)
+        extract(backbone, chunks_of(atlas, split), folder, dtype, progress=progress)
         return folder
     if not described.get("path"):
         raise InputError(
@@ -114,10 +100,8 @@ def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Path:
     corpus = open_corpus(corpus_folder(atlas.path, atlas.meta))
     if corpus.hash != described["hash"]:
         raise InputError(f"The corpus {corpus.path} is not the one {atlas.path} was built from: it has changed.")
-    backbone = load_backbone(spec["name"], spec["layer"], spec["site"], spec["tokens"], device, progress)
-    if backbone.spec.revision != spec["revision"]:
-        progress.warn(f"the weights of {spec['name']} are not those the atlas was built with; the figures may differ")
-    extract(backbone, only_split(corpus, split), folder, atlas.meta["activations"]["dtype"], progress=progress)
+    backbone = load_backbone_of(spec, atlas.path, device, progress)
+    extract(backbone, only_split(corpus, split), folder, dtype, progress=progress)
     return folder
 
 

@@ -100,23 +100,13 @@ class LanguageFidelity:
         InputError
             If the store holds no texts, or the model is not to be had.
         """
-        from engine.backbones import load_backbone
+        from engine.backbones import load_backbone_of
 
         spec = store.backbone
         if store.token_ids is None:
             raise InputError(f"{store.path} holds no tokens of texts, so there is no next token to predict.")
-        backbone = load_backbone(
-            spec["name"],
-            spec["layer"],
-            spec["site"],
-            spec["tokens"],
-            device,
-            progress,
-            modality="text",
-            context=spec["preprocessing"]["context"],
-        )
-        if backbone.spec.revision != spec["revision"]:
-            raise InputError(f"The weights of {spec['name']} are not those {store.path} was made with.")
+        backbone = load_backbone_of(spec, store.path, device, progress, strict=True)
+        assert isinstance(backbone, LanguageBackbone)
         total, count = torch.zeros(store.d_model, dtype=torch.float64), 0
         for batch in store.batches(8192, rows):
             total += batch.x.double().sum(dim=0)

@@ -66,14 +66,12 @@ class Encoder:
         AtomscopeError
             If the atlas is about texts, or its model cannot be had.
         """
-        from engine.backbones import load_backbone
+        from engine.backbones import Backbone, load_backbone_of
 
         if not atlas.grid[0]:
             raise AtomscopeError(f"{atlas.title!r} is about texts: it knows no concepts of pictures.")
-        spec = atlas.meta["backbone"]
-        backbone = load_backbone(
-            str(spec["name"]), int(spec["layer"]), str(spec["site"]), str(spec["tokens"]), progress=progress
-        )
+        backbone = load_backbone_of(atlas.meta["backbone"], atlas.path, progress=progress)
+        assert isinstance(backbone, Backbone)
         return cls(atlas, backbone, atlas.sae())
 
     def encode(self, image: Image.Image) -> EncodedImage:

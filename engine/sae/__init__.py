@@ -7,9 +7,10 @@ from engine.sae.gated import GatedConfig, GatedSAE
 from engine.sae.jumprelu import JumpReLUConfig, JumpReLUSAE
 from engine.sae.matryoshka import MatryoshkaConfig, MatryoshkaSAE
 from engine.sae.mlp_sparsemax import MLPSparsemaxConfig, MLPSparsemaxSAE
-from engine.sae.registry import ARCHITECTURES, build_sae, load_sae, parse_config
+from engine.sae.registry import ARCHITECTURES, build_sae, parse_config
 from engine.sae.relu import ReLUConfig, ReLUSAE
 from engine.sae.sparsemax import SparsemaxConfig, SparsemaxSAE
+from engine.sae.storage import load_sae, save_sae
 from engine.sae.topk import TopKConfig, TopKSAE
 from kernels.codes import SparseCodes
 
@@ -40,4 +41,5 @@ __all__ = [
     "build_sae",
     "load_sae",
     "parse_config",
+    "save_sae",
 ]

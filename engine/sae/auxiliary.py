@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.distributed.sharing import batch_variance, share
 from engine.sae.base import TINY
+from engine.sae.batch import BatchStatistics
 from engine.sae.linear import LinearConfig, LinearSAE
 from kernels import sparse_decode, topk_attention
 from kernels.codes import SparseCodes
@@ -45,7 +45,9 @@ class AuxiliarySAE(LinearSAE):
 
     config: AuxiliaryConfig
 
-    def _further_losses(self, u: Tensor, codes: SparseCodes, u_hat: Tensor) -> dict[str, Tensor]:
+    def _further_losses(
+        self, u: Tensor, codes: SparseCodes, u_hat: Tensor, batch: BatchStatistics
+    ) -> dict[str, Tensor]:
         """The auxiliary loss: dead atoms reconstruct what the live ones left (appendix A.2)."""
         if not self.training or self.config.aux_weight == 0:
             return {}
@@ -56,6 +58,6 @@ class AuxiliarySAE(LinearSAE):
         k = min(self.config.aux_k, dead.numel())
         codes = topk_attention(u - self.b_pre, self.w_encoder[dead], k, self.b_encoder[dead])
         error = (sparse_decode(codes, self.atoms[dead]) - residual).square().sum()
-        auxiliary = error / (share() * batch_variance(residual)).clamp_min(TINY)
+        auxiliary = error / (batch.share * batch.variance(residual)).clamp_min(TINY)
         # The paper zeroes the term when it is not a number, which happens at the start of training.
         return {"auxiliary": self.config.aux_weight * torch.nan_to_num(auxiliary, 0.0, 0.0, 0.0)}

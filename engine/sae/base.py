@@ -7,14 +7,13 @@ Shapes: N tokens, M atoms, d the width of the activations. ``x`` is always the r
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from engine.distributed.sharing import batch_tokens, batch_variance, share, total
 from engine.errors import InputError
+from engine.sae.batch import WHOLE_BATCH, BatchStatistics
 from kernels.codes import SparseCodes
 
 Normalisation = Literal["none", "centre", "standardise"]
@@ -150,11 +149,14 @@ class SparseAutoencoder(nn.Module):
         """Decoder direction of every atom in the space of x, float32 [M, d], not normalised, without gradient."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> SAEOutput:
-        """Encode, decode and score the reconstruction; in training mode also count which atoms fired."""
+    def forward(self, x: Tensor, batch: BatchStatistics = WHOLE_BATCH) -> SAEOutput:
+        """Encode, decode and score the reconstruction; in training mode also count which atoms fired.
+
+        ``batch`` knows the rest of the batch, where ``x`` is a part of it.
+        """
         u = self._normalise(x)
-        codes, u_hat, further = self._pass(u)
-        losses = {"reconstruction": reconstruction_loss(u, u_hat, self.config.loss)} | further
+        codes, u_hat, further = self._pass(u, batch)
+        losses = {"reconstruction": reconstruction_loss(u, u_hat, self.config.loss, batch)} | further
         return SAEOutput(u_hat * self.input_scale + self.input_mean, codes, losses)
 
     # -- training hooks -----------------------------------------------------------------------------------------------
@@ -193,14 +195,16 @@ class SparseAutoencoder(nn.Module):
     def _norm(self, u: Tensor) -> Tensor | None:
         return None
 
-    def _pass(self, u: Tensor) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
+    def _pass(self, u: Tensor, batch: BatchStatistics) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
         """Codes, reconstruction and further loss terms; overridden where training does more than evaluation."""
         codes = self._codes(u)
         u_hat = self._decode(codes, self._norm(u))
-        self._count(codes)
-        return codes, u_hat, self._further_losses(u, codes, u_hat)
+        self._count(codes, batch)
+        return codes, u_hat, self._further_losses(u, codes, u_hat, batch)
 
-    def _further_losses(self, u: Tensor, codes: SparseCodes, u_hat: Tensor) -> dict[str, Tensor]:
+    def _further_losses(
+        self, u: Tensor, codes: SparseCodes, u_hat: Tensor, batch: BatchStatistics
+    ) -> dict[str, Tensor]:
         return {}
 
     def _normalise(self, x: Tensor) -> Tensor:
@@ -212,23 +216,15 @@ class SparseAutoencoder(nn.Module):
         return x if self.config.normalise == "none" else (x - self.input_mean) / self.input_scale
 
     @torch.no_grad()
-    def _count(self, codes: SparseCodes) -> None:
+    def _count(self, codes: SparseCodes, batch: BatchStatistics) -> None:
         if self.training:
             fired = torch.zeros_like(self.tokens_since_fired).index_fill_(0, codes.col.long(), 1)
-            self.tokens_since_fired += batch_tokens(len(codes))
-            self.tokens_since_fired.masked_fill_(total(fired) > 0, 0)
-
-    # -- storage ------------------------------------------------------------------------------------------------------
-
-    def save(self, folder: Path, dtype: str = "float32") -> Path:
-        """Write ``config.json`` and ``weights.safetensors`` into ``folder``; see ``engine.sae.storage``."""
-        from engine.sae.storage import save
-
-        return save(self, Path(folder), dtype)
+            self.tokens_since_fired += batch.tokens(len(codes))
+            self.tokens_since_fired.masked_fill_(batch.total(fired) > 0, 0)
 
 
-def reconstruction_loss(u: Tensor, u_hat: Tensor, kind: Loss) -> Tensor:
-    """Scalar reconstruction loss of u_hat [N, d] against u [N, d].
+def reconstruction_loss(u: Tensor, u_hat: Tensor, kind: Loss, batch: BatchStatistics = WHOLE_BATCH) -> Tensor:
+    """Scalar reconstruction loss of u_hat [N, d] against u [N, d], which may be a part of ``batch``.
 
     ``published``: the mean over all elements of 10 (u_hat - u)^2 / ||u||_2, as in the code of arXiv 2604.14925.
     ``nmse``: sum ||u - u_hat||^2 / sum ||u - mean||^2 over the batch, the fraction of variance left unexplained.
@@ -236,11 +232,11 @@ def reconstruction_loss(u: Tensor, u_hat: Tensor, kind: Loss) -> Tensor:
     error = (u_hat - u).square()
     if kind == "published":
         return 10 * (error.mean(1) / u.norm(dim=1).clamp_min(TINY)).mean()
-    return error.sum() / (share() * batch_variance(u)).clamp_min(TINY)
+    return error.sum() / (batch.share * batch.variance(u)).clamp_min(TINY)
 
 
-def token_weights(u: Tensor, kind: Loss) -> Tensor:
+def token_weights(u: Tensor, kind: Loss, batch: BatchStatistics = WHOLE_BATCH) -> Tensor:
     """Weights w [N] with which ``reconstruction_loss`` is the sum over tokens of w ||u_hat - u||^2."""
     if kind == "published":
         return 10 / (u.numel() * u.norm(dim=1).clamp_min(TINY))
-    return (1 / (share() * batch_variance(u)).clamp_min(TINY)).expand(len(u))
+    return (1 / (batch.share * batch.variance(u)).clamp_min(TINY)).expand(len(u))

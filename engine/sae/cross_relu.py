@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.sae.base import Loss, option
+from engine.sae.batch import BatchStatistics
 from engine.sae.cross_attention import CrossAttentionConfig, CrossAttentionSAE
 from engine.sae.linear import sparse_start
 from engine.sae.penalty import Penalty, PenaltyConfig
@@ -56,10 +57,12 @@ class CrossReLUSAE(CrossAttentionSAE):
     def _codes(self, u: Tensor) -> SparseCodes:
         return threshold_attention(self._queries(u), self.atoms, 0.0, self.b_encoder)
 
-    def _further_losses(self, u: Tensor, codes: SparseCodes, u_hat: Tensor) -> dict[str, Tensor]:
+    def _further_losses(
+        self, u: Tensor, codes: SparseCodes, u_hat: Tensor, batch: BatchStatistics
+    ) -> dict[str, Tensor]:
         gain = self.w_value.norm() / math.sqrt(self.config.d_model)
         lengths = (self.atoms.norm(dim=1) * gain).index_select(0, codes.col)
-        return self.penalty((codes.val * lengths).sum() / max(len(codes), 1), codes)
+        return self.penalty((codes.val * lengths).sum() / max(len(codes), 1), codes, batch)
 
     def _start_sparse(self, u: Tensor) -> None:
         self.b_encoder.copy_(-sparse_start(self._queries(u[:4096]), self.atoms))

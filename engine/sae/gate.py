@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from engine.distributed.sharing import batch_tokens, total
+from engine.sae.batch import BatchStatistics
 from kernels.codes import SparseCodes
 
 GateKind = Literal["none", "frequency", "published"]
@@ -48,10 +48,10 @@ class FrequencyGate(nn.Module):
         return None if self.kind == "none" else self.frequency > self.above
 
     @torch.no_grad()
-    def count(self, codes: SparseCodes) -> None:
+    def count(self, codes: SparseCodes, batch: BatchStatistics) -> None:
         """Add one batch, where this kind of gate counts: in training, and for ``published`` always."""
         if self.kind == "none" or len(codes) == 0 or not (self.training or self.kind == "published"):
             return
-        fired = total(torch.bincount(codes.col[codes.val > 0].long(), minlength=codes.n_atoms))
+        fired = batch.total(torch.bincount(codes.col[codes.val > 0].long(), minlength=codes.n_atoms))
         self.batches += 1
-        self.frequency += (fired / batch_tokens(len(codes)) - self.frequency) / self.batches
+        self.frequency += (fired / batch.tokens(len(codes)) - self.frequency) / self.batches

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.sae.base import reconstruction_loss
+from engine.sae.batch import BatchStatistics
 from engine.sae.linear import LinearConfig, LinearSAE, sparse_start
 from engine.sae.penalty import Penalty, PenaltyConfig
 from kernels import linear, sparse_decode, threshold_attention
@@ -66,14 +67,14 @@ class GatedSAE(LinearSAE):
     def _codes(self, u: Tensor) -> SparseCodes:
         return self._open(self._gates(u))
 
-    def _pass(self, u: Tensor) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
+    def _pass(self, u: Tensor, batch: BatchStatistics) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
         gates = self._gates(u)
         codes = self._open(gates)
         u_hat = self._decode(codes, None)
-        self._count(codes)
-        further = self.penalty(gates.val.sum() / (max(len(gates), 1) * self.penalty.unit), codes)
+        self._count(codes, batch)
+        further = self.penalty(gates.val.sum() / (max(len(gates), 1) * self.penalty.unit), codes, batch)
         frozen = sparse_decode(gates, self.atoms.detach()) + self.b_pre.detach()
-        further["auxiliary"] = reconstruction_loss(u, frozen, self.config.loss)
+        further["auxiliary"] = reconstruction_loss(u, frozen, self.config.loss, batch)
         return codes, u_hat, further
 
     def _measure(self, centred: Tensor) -> None:

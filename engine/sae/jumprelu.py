@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.sae.base import TINY
+from engine.sae.batch import BatchStatistics
 from engine.sae.linear import LinearConfig, LinearSAE, sparse_start
 from engine.sae.penalty import Penalty, PenaltyConfig
 from kernels import threshold_attention
@@ -79,7 +80,7 @@ class JumpReLUSAE(LinearSAE):
     def _codes(self, u: Tensor) -> SparseCodes:
         return threshold_attention(u - self.b_pre, self.w_encoder, self.threshold, self.b_encoder)
 
-    def _pass(self, u: Tensor) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
+    def _pass(self, u: Tensor, batch: BatchStatistics) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
         """Takes the scores just below their thresholds along, as zeros: they have a say in where those move."""
         width = self.config.bandwidth * self.penalty.unit
         near = threshold_attention(u - self.b_pre, self.w_encoder, self.threshold - width / 2, self.b_encoder)
@@ -88,9 +89,9 @@ class JumpReLUSAE(LinearSAE):
         padded = SparseCodes(near.crow, near.col, val, near.n_atoms)
         u_hat = self._decode(padded, None)
         codes = padded.kept(near.val > limits)
-        self._count(codes)
+        self._count(codes, batch)
         active = _Active.apply(near.val, limits, width).sum() / max(len(codes), 1)
-        return codes, u_hat, self.penalty(active, codes)
+        return codes, u_hat, self.penalty(active, codes, batch)
 
     def _measure(self, centred: Tensor) -> None:
         self.penalty.measure(centred)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.sae.auxiliary import AuxiliaryConfig
 from engine.sae.base import token_weights
+from engine.sae.batch import BatchStatistics
 from engine.sae.batchtopk import BatchTopKSAE
 from kernels import sparse_decode
 from kernels.codes import SparseCodes
@@ -52,12 +53,12 @@ class MatryoshkaSAE(BatchTopKSAE):
 
     config: MatryoshkaConfig
 
-    def _pass(self, u: Tensor) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
+    def _pass(self, u: Tensor, batch: BatchStatistics) -> tuple[SparseCodes, Tensor, dict[str, Tensor]]:
         """The loss of the whole dictionary is the ``reconstruction``; those of the shorter prefixes are ``nested``."""
         codes = self._codes(u)
-        self._count(codes)
-        nested, u_hat = _Nested.apply(self._parts(codes), self.b_pre, u, token_weights(u, self.config.loss))
-        return codes, u_hat, self._further_losses(u, codes, u_hat) | {"nested": nested}
+        self._count(codes, batch)
+        nested, u_hat = _Nested.apply(self._parts(codes), self.b_pre, u, token_weights(u, self.config.loss, batch))
+        return codes, u_hat, self._further_losses(u, codes, u_hat, batch) | {"nested": nested}
 
     def _parts(self, codes: SparseCodes) -> Tensor:
         """What the atoms that each prefix adds contribute, [N, n, d].

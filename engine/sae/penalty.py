@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engine.distributed.sharing import batch_tokens, total
 from engine.sae.base import TINY, SAEConfig
+from engine.sae.batch import BatchStatistics
 from kernels.codes import SparseCodes
 
 _INTEGRAL, _PROPORTIONAL = 0.02, 0.5
@@ -79,19 +79,19 @@ class Penalty(nn.Module):
         """Take ``unit`` from ``centred`` [n, d]."""
         self.unit.copy_(centred.square().sum(1).mean().sqrt().clamp_min(TINY))
 
-    def forward(self, amount: Tensor, codes: SparseCodes) -> dict[str, Tensor]:
+    def forward(self, amount: Tensor, codes: SparseCodes, batch: BatchStatistics) -> dict[str, Tensor]:
         """The loss term ``sparsity``: ``amount`` times the coefficient, which in training moves with the L0 of ``codes``."""
-        return {"sparsity": self._weight(codes) * amount}
+        return {"sparsity": self._weight(codes, batch) * amount}
 
     @torch.no_grad()
-    def _weight(self, codes: SparseCodes) -> Tensor:
+    def _weight(self, codes: SparseCodes, batch: BatchStatistics) -> Tensor:
         if not self.training:
             return self.log_coefficient.exp()
         self.steps += 1
         ramp = (self.steps / max(self.warmup, 1)).clamp(max=1.0)
         if not self.target or not len(codes):
             return ramp * self.log_coefficient.exp()
-        l0 = max(float(total(codes.l0.sum())) / batch_tokens(len(codes)), 1e-3)
+        l0 = max(float(batch.total(codes.l0.sum())) / batch.tokens(len(codes)), 1e-3)
         error = min(max(math.log(l0 / self.target), -2.0), 2.0) * (self.steps > self.warmup)
         self.log_coefficient += _INTEGRAL * error
         return ramp * (self.log_coefficient + _PROPORTIONAL * error).exp()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import torch
@@ -82,13 +81,6 @@ def parse_config(text: str, d_model: int, n_atoms: int, **defaults: Any) -> SAEC
             raise InputError(f"--sae {text}: write settings as key=value, not {pair!r}.")
         given[key.strip()] = _parsed(value.strip())
     return config_from_dict({"architecture": name, "d_model": d_model, "n_atoms": n_atoms} | given, f"--sae {text}")
-
-
-def load_sae(folder: Path | str) -> SparseAutoencoder:
-    """The SAE saved in ``folder``, on the CPU, in evaluation mode; see ``engine.sae.storage.load``."""
-    from engine.sae.storage import load
-
-    return load(Path(folder))
 
 
 def _parsed(text: str) -> Any:

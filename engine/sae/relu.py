@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from engine.sae.base import TINY
+from engine.sae.batch import BatchStatistics
 from engine.sae.linear import LinearConfig, LinearSAE, sparse_start
 from engine.sae.penalty import Penalty, PenaltyConfig
 from kernels import threshold_attention
@@ -93,9 +94,11 @@ class ReLUSAE(LinearSAE):
     def _codes(self, u: Tensor) -> SparseCodes:
         return threshold_attention(u - self.b_pre, self.w_encoder, 0.0, self.b_encoder)
 
-    def _further_losses(self, u: Tensor, codes: SparseCodes, u_hat: Tensor) -> dict[str, Tensor]:
+    def _further_losses(
+        self, u: Tensor, codes: SparseCodes, u_hat: Tensor, batch: BatchStatistics
+    ) -> dict[str, Tensor]:
         lengths = self.atoms.norm(dim=1).index_select(0, codes.col)
-        return self.penalty((codes.val * lengths).sum() / (max(len(codes), 1) * self.penalty.unit), codes)
+        return self.penalty((codes.val * lengths).sum() / (max(len(codes), 1) * self.penalty.unit), codes, batch)
 
     def _measure(self, centred: Tensor) -> None:
         self.penalty.measure(centred)

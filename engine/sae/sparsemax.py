@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.sae.base import TINY, option
+from engine.sae.batch import BatchStatistics
 from engine.sae.cross_attention import CrossAttentionConfig, CrossAttentionSAE
 from engine.sae.gate import FrequencyGate, GateKind
 from kernels import linear, sparse_attention_with_threshold
@@ -119,9 +120,9 @@ class SparsemaxSAE(CrossAttentionSAE):
     def _codes(self, u: Tensor) -> SparseCodes:
         return self._attend(u)[0]
 
-    def _count(self, codes: SparseCodes) -> None:
-        super()._count(codes)
-        self.gate.count(codes)
+    def _count(self, codes: SparseCodes, batch: BatchStatistics) -> None:
+        super()._count(codes, batch)
+        self.gate.count(codes, batch)
 
     def _norm(self, u: Tensor) -> Tensor | None:
         return super()._norm(u) if self.config.values == "score" else None

@@ -24,7 +24,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "int8": torch.int8
 _SCALE = "scale of "
 
 
-def save(sae: SparseAutoencoder, folder: Path, dtype: str = "float32") -> Path:
+def save_sae(sae: SparseAutoencoder, folder: Path | str, dtype: str = "float32") -> Path:
     """Write ``sae`` into ``folder`` (made if needed) and return the folder.
 
     Raises
@@ -34,6 +34,7 @@ def save(sae: SparseAutoencoder, folder: Path, dtype: str = "float32") -> Path:
     AtomscopeError
         If the folder cannot be written.
     """
+    folder = Path(folder)
     if dtype not in DTYPES:
         raise InputError(f"SAE weights are stored as {' or '.join(DTYPES)}, not {dtype!r}.")
     tensors = {}
@@ -62,7 +63,7 @@ def _quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return steps.round().to(torch.int8), scale
 
 
-def load(folder: Path) -> SparseAutoencoder:
+def load_sae(folder: Path | str) -> SparseAutoencoder:
     """The SAE saved in ``folder``, on the CPU, as float32, in evaluation mode.
 
     Raises
@@ -71,6 +72,7 @@ def load(folder: Path) -> SparseAutoencoder:
         If the folder holds no SAE, the config has unknown keys or wrong values, or the tensors are damaged or have
         other names or shapes than the config says.
     """
+    folder = Path(folder)
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder} holds no SAE: {CONFIG} and {WEIGHTS} are expected there.")
     document = read_json(folder / CONFIG)

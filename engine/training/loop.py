@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.device import pick_device
 from engine.distributed import ALONE, Group
-from engine.distributed.training import check_shareable
 from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.metrics.reconstruction import ReconstructionSums
 from engine.progress import Progress, Silent
-from engine.sae import SAEConfig
+from engine.sae import SAEConfig, save_sae
 from engine.training.checkpoint import (
     drop_checkpoints,
     refuse_other_settings,
@@ -32,7 +31,7 @@ from engine.training.checks import check_finite
 from engine.training.config import TrainConfig
 from engine.training.curves import Curves
 from engine.training.entrant import Entrant, run_names
-from engine.training.split_trainee import SplitTrainee
+from engine.training.parallel.checks import check_shareable
 from engine.training.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -107,10 +106,8 @@ def train(
         raise InputError("The activation store is empty: extract activations first.")
     total = options.total_tokens(available)
     total_steps = options.total_steps(available)
-    make = partial(SplitTrainee.split, group=group) if split == "dictionary" and group.size > 1 else Trainee.make
-    trainees: list[Trainee] = [
-        make(name, entrant, options, device) for name, entrant in zip(names, entrants, strict=True)
-    ]
+    make = _trainee_class(group, split).make
+    trainees = [make(name, entrant, options, device, group) for name, entrant in zip(names, entrants, strict=True)]
     position = restore_checkpoint(out, fingerprint, trainees)
     if position is None:
         _initialise(trainees, store, rows, options, device)
@@ -128,7 +125,7 @@ def train(
         x = x.to(device)
         lr = options.learning_rate(place["step"] - 1, total_steps)
         for trainee in trainees:
-            trainee.step(x, lr * trainee.lr_factor, options.grad_clip, group)
+            trainee.step(x, lr * trainee.lr_factor, options.grad_clip)
         step, tokens, done = place["step"], place["tokens"], place["tokens"] >= total
         if step % options.log_every == 0 or done:
             now = time.monotonic()
@@ -159,19 +156,17 @@ def train(
     return folders
 
 
-def pick_device(name: str) -> torch.device:
-    """The torch device called ``name``; ``auto`` is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"Unknown device {name!r}: use auto, cpu, cuda or cuda:N.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"Unknown device {name!r}: use auto, cpu, cuda or cuda:N.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"There is no {name} on this machine: use --device cpu.")
-    return device
+def _trainee_class(group: Group, split: str) -> type[Trainee]:
+    """How SAEs are trained by ``group``. What several processes need takes torch half a second to import."""
+    if group.size == 1:
+        return Trainee
+    if split == "dictionary":
+        from engine.training.parallel.split_trainee import SplitTrainee
+
+        return SplitTrainee
+    from engine.training.parallel.shared_trainee import SharedTrainee
+
+    return SharedTrainee
 
 
 def _batches(
@@ -266,7 +261,7 @@ def _write(
     trainee: Trainee, folder: Path, options: TrainConfig, store: ActivationStore, fingerprint: dict[str, Any]
 ) -> None:
     """Write one run folder; ``run.json`` comes last and marks it whole."""
-    trainee.sae.save(folder, options.dtype)
+    save_sae(trainee.sae, folder, options.dtype)
     with atomic_path(folder / LOG) as temporary:
         pd.DataFrame(trainee.log).astype({"step": "int64", "tokens": "int64"}).to_parquet(temporary, index=False)
     write_json(

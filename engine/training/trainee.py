@@ -1,25 +1,42 @@
-"""One SAE in training: its parameters, its optimiser and its log."""
+"""One SAE in training: its parameters, its optimiser and its log.
+
+``Trainee`` is trained by one process. What several processes do differently is a subclass, see ``engine.training.parallel``:
+how they part a batch, how the model runs, how gradients come together, and how the SAE is gathered.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from engine.distributed import ALONE, Group, shared_batch
+from engine.distributed import ALONE, Group
 from engine.errors import AtomscopeError
-from engine.sae import SparseAutoencoder, build_sae
+from engine.sae import SAEOutput, SparseAutoencoder, SparseCodes, build_sae
+from engine.sae.batch import WHOLE_BATCH, BatchStatistics
 from engine.training.config import TrainConfig
 from engine.training.entrant import Entrant
 
 
+class RowSums(NamedTuple):
+    """What the next row of the log is made of, summed over the steps since the last one and over the processes."""
+
+    steps: float
+    tokens: float
+    active: float
+    """Active entries of all tokens."""
+    loss: float
+    squared_error: float
+    variance: float
+
+
 @dataclass
 class Trainee:
-    """One SAE in training.
+    """One SAE in training, by one process.
 
     Attributes
     ----------
@@ -35,6 +52,8 @@ class Trainee:
         Time spent in its steps. On a GPU, whose work is only queued by a step, this is not the time it takes.
     bf16 : bool
         Whether matrix products take factors of 16 bits.
+    group : Group
+        The processes that train it together.
     """
 
     name: str
@@ -44,45 +63,42 @@ class Trainee:
     lr_factor: float = 1.0
     seconds: float = 0.0
     bf16: bool = False
+    group: Group = ALONE
     log: list[dict[str, float]] = field(default_factory=list)
     _sums: Tensor | None = None
+    """``RowSums`` as float64 [6], on the device: no synchronisation inside a step."""
 
     @classmethod
-    def make(cls, name: str, entrant: Entrant, options: TrainConfig, device: torch.device) -> Trainee:
+    def make(
+        cls, name: str, entrant: Entrant, options: TrainConfig, device: torch.device, group: Group = ALONE
+    ) -> Self:
         """A fresh SAE on ``device`` with its own Adam."""
         seed = options.seed if entrant.seed is None else entrant.seed
         sae = build_sae(entrant.config, seed).to(device).train()
-        groups = [
-            {"params": [parameter], "factor": sae.rates.get(name, 1.0)} for name, parameter in sae.named_parameters()
-        ]
-        optimiser = torch.optim.Adam(groups, lr=options.lr, betas=options.betas, fused=True)
         return cls(
             name,
             sae,
-            optimiser,
+            adam(sae, options.betas),
             seed,
             1.0 if entrant.lr is None else entrant.lr / options.lr,
             bf16=options.precision == "bf16",
+            group=group,
         )
 
-    def step(self, x: Tensor, lr: float, grad_clip: float, group: Group = ALONE) -> None:
-        """One step of gradient descent on the tokens ``x`` [N, d], of which this process of ``group`` computes its share."""
+    def step(self, x: Tensor, lr: float, grad_clip: float) -> None:
+        """One step of gradient descent on the tokens ``x`` [N, d] of a batch."""
         began = time.perf_counter()
         for settings in self.optimiser.param_groups:
             settings["lr"] = lr * settings.get("factor", 1.0)
-        own = group.tokens(x)
+        own, batch = self._part(x)
         try:
-            with (
-                shared_batch(group, len(own), len(x)) as share,
-                torch.autocast(x.device.type, torch.bfloat16, self.bf16),
-            ):
-                output = self.sae(own)
+            with torch.autocast(x.device.type, torch.bfloat16, self.bf16):
+                output = self._forward(own, batch)
         except ValueError as error:  # the kernels refuse scores that are not finite
             raise self._diverged(str(error)) from error
         loss = torch.stack(list(output.losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        group.add_gradients(self.sae.parameters(), share)
+        self._backward(loss, batch)
         self.sae.before_step()
         if grad_clip:
             self._clip(grad_clip)
@@ -90,13 +106,20 @@ class Trainee:
         self.sae.after_step()
         if (changed := self.sae.resample(x)) is not None:
             self._forget(changed)
-        with torch.no_grad():  # sums stay on the device until the log wants them: no synchronisation inside a step
+        with torch.no_grad():
             squared = (output.x_hat - own).square().sum()
-            variance = (x - x.mean(0)).square().sum() * share
-            count = torch.tensor([share, len(own), output.codes.nnz], device=x.device)
-            sums = group.sum(torch.cat([count, torch.stack([loss.detach() * share, squared, variance])]).double())
+            variance = (x - x.mean(0)).square().sum() * batch.share
+            count = torch.tensor([batch.share, len(own), self._active(output.codes)], device=x.device)
+            floats = torch.stack([loss.detach() * batch.share, squared, variance])
+            sums = batch.total(torch.cat([count, floats]).double())
             self._sums = sums if self._sums is None else self._sums + sums
         self.seconds += time.perf_counter() - began
+
+    @property
+    def sums(self) -> RowSums:
+        """What the next row of the log is made of, so far; at least one step must have been made since the last row."""
+        assert self._sums is not None, "no step was made since the last row"
+        return RowSums(*self._sums.tolist())
 
     def record(self, step: int, tokens: int, lr: float, speed: float, dead_window: int) -> dict[str, float]:
         """Close the row of the log that covers the steps since the last one, and return it.
@@ -106,18 +129,17 @@ class Trainee:
         AtomscopeError
             If the loss is no longer a number.
         """
-        assert self._sums is not None
-        steps, seen, active, loss, error, variance = self._sums.tolist()
-        self._sums = None
-        if not math.isfinite(loss):
-            raise self._diverged(f"the loss is {loss} at step {step}.")
+        sums, self._sums = self.sums, None
+        if not math.isfinite(sums.loss):
+            raise self._diverged(f"the loss is {sums.loss} at step {step}.")
+        silent = self._gathered(self.sae.tokens_since_fired) >= min(dead_window, tokens)
         row = {
             "step": step,
             "tokens": tokens,
-            "loss": loss / steps,
-            "nmse": error / variance if variance > 0 else math.nan,
-            "l0": active / seen,
-            "dead": float((self.sae.tokens_since_fired >= min(dead_window, tokens)).float().mean().item()),
+            "loss": sums.loss / sums.steps,
+            "nmse": sums.squared_error / sums.variance if sums.variance > 0 else math.nan,
+            "l0": sums.active / sums.tokens,
+            "dead": float(silent.float().mean().item()),
             "lr": lr,
             "tokens_per_second": speed,
             "seconds": self.seconds,
@@ -143,14 +165,14 @@ class Trainee:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that training on needs: tensors, and JSON-ready values."""
-        tensors = {f"sae.{name}": tensor for name, tensor in self._tensors().items()}
+        tensors = {f"sae.{name}": tensor for name, tensor in named_tensors(self.sae).items()}
         for name, parameter in self.sae.named_parameters():
             for key, value in self.optimiser.state[parameter].items():
                 tensors[f"adam.{key}.{name}"] = value
         if self._sums is not None:
             tensors["sums"] = self._sums
         # Copies: safetensors refuses tensors that share memory, and the CPU ones go on changing.
-        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, {
+        return {name: self._gathered(tensor.detach()).cpu().clone() for name, tensor in tensors.items()}, {
             "log": _plain(self.log),
             "seconds": self.seconds,
         }
@@ -158,7 +180,7 @@ class Trainee:
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Take up the state that ``state`` gave."""
-        for name, tensor in self._tensors().items():
+        for name, tensor in named_tensors(self.sae).items():
             tensor.copy_(tensors[f"sae.{name}"])
         for name, parameter in self.sae.named_parameters():
             keys = [key for key in tensors if key.startswith("adam.") and key.split(".", 2)[2] == name]
@@ -174,15 +196,47 @@ class Trainee:
                 for key in ("exp_avg", "exp_avg_sq"):
                     self.optimiser.state[parameter][key][atoms] = 0.0
 
+    # -- what several processes do differently ------------------------------------------------------------------------
+
+    def _part(self, x: Tensor) -> tuple[Tensor, BatchStatistics]:
+        """This process's tokens of the batch ``x``, and what it must know of the others."""
+        return x, WHOLE_BATCH
+
+    def _forward(self, x: Tensor, batch: BatchStatistics) -> SAEOutput:
+        output: SAEOutput = self.sae(x, batch)
+        return output
+
+    def _backward(self, loss: Tensor, batch: BatchStatistics) -> None:
+        """Leave the gradient of the whole batch in the parameters."""
+        loss.backward()
+
     def _clip(self, grad_clip: float) -> None:
         torch.nn.utils.clip_grad_norm_(self.sae.parameters(), grad_clip)
+
+    def _active(self, codes: SparseCodes) -> int:
+        """Active entries of this process's tokens, over all atoms."""
+        return codes.nnz
+
+    def _gathered(self, tensor: Tensor) -> Tensor:
+        """``tensor`` with the rows of all atoms. Every process calls it."""
+        return tensor
+
+    # -----------------------------------------------------------------------------------------------------------------
 
     def _diverged(self, sign: str) -> AtomscopeError:
         return AtomscopeError(f"Training {self.name} diverged: {sign} Train again with a lower --lr.")
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Parameters and all buffers, the unsaved ones too: a gate's count must survive a restart."""
-        return dict(self.sae.named_parameters()) | dict(self.sae.named_buffers())
+
+def named_tensors(sae: SparseAutoencoder) -> dict[str, Tensor]:
+    """Parameters and all buffers by name, the unsaved ones too: what training counts must survive a restart."""
+    return dict(sae.named_parameters()) | dict(sae.named_buffers())
+
+
+def adam(sae: SparseAutoencoder, betas: tuple[float, float]) -> torch.optim.Adam:
+    """Adam over the parameters of ``sae``, each with the multiple of the learning rate that it learns at; see ``step``."""
+    named = sae.named_parameters()
+    groups = [{"params": [parameter], "factor": sae.rates.get(name, 1.0)} for name, parameter in named]
+    return torch.optim.Adam(groups, lr=1.0, betas=betas, fused=True)
 
 
 def _plain(log: list[dict[str, float]]) -> list[dict[str, float | None]]:

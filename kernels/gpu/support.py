@@ -17,7 +17,7 @@ from kernels.gpu.row_support import (
     thresholds_kernel,
 )
 from kernels.gpu.row_support_fallback import fallback_kernel
-from kernels.support import Support, explain_bad_row
+from kernels.rows import Support, explain_bad_row
 
 _GROUPS_A_TILE = 64  # 2,048 scores a program of the maxima: enough loads in flight to fill the memory bus
 _BLOCK = 2048  # scores a tile of the streaming kernels

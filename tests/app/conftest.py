@@ -15,7 +15,7 @@ from engine.atlas import Atlas
 @pytest.fixture(scope="session")
 def atlas_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """192 atoms, 60 items; some atoms dead, one dense."""
-    from engine.atlas.synthetic import write_synthetic_atlas
+    from tests.synthetic_atlas import write_synthetic_atlas
 
     return write_synthetic_atlas(tmp_path_factory.mktemp("atlas") / "small", 192, 60, seed=3)
 

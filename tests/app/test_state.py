@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 import app
 from app.opened import atlases
 from app.ui import browser
-from engine.atlas.synthetic import write_synthetic_atlas
+from tests.synthetic_atlas import write_synthetic_atlas
 
 SCRIPT = Path(app.__file__).parent / "entry" / "dashboard.py"
 

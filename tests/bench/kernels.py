@@ -283,7 +283,7 @@ def _step(rows: int, atoms: int, method: str, device: Any) -> tuple[Callable[[],
     import torch
 
     from kernels import linear, sparse_attention, sparse_decode
-    from kernels.support import Values
+    from kernels.rows import Values
 
     x = torch.randn(rows, WIDTH, device=device)
     norm = x.norm(dim=1, keepdim=True)

@@ -154,7 +154,7 @@ def _published(
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from engine.backbones.checkpoints import quiet
+    from engine.backbones.quiet import quiet
     from engine.retrieval.fine.answers import judge
     from engine.retrieval.fine.model import load_mllm
     from engine.retrieval.fine.prompts import JUDGE, chat

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from engine.activations import ActivationStore
-from engine.sae import SparsemaxConfig, SparsemaxSAE
+from engine.sae import SparsemaxConfig, SparsemaxSAE, save_sae
 
 
 def report(script: str, *arguments: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def test_encoding_compares_methods_on_the_same_tokens(
 ) -> None:
     store = make_store(items=24)
     sae = SparsemaxSAE(SparsemaxConfig(d_model=16, n_atoms=200), torch.Generator().manual_seed(0))
-    folder = sae.save(tmp_path / "sae")
+    folder = save_sae(sae, tmp_path / "sae")
     arguments = ["--acts", str(store.path), "--sae", str(folder), "--slow-items", "6", "--only"]
     found = report("encoding.py", *arguments, "ours", "ours torch", "published")
     assert [(r["method"], r["tokens"]) for r in found["results"]] == [

@@ -161,8 +161,7 @@ def _ours(job: dict[str, Any], store: Any) -> tuple[Callable[[Any], int], str]:
     def step(x: Any) -> int:
         nonlocal seen
         trainee.step(x, LR, 1.0)
-        assert trainee._sums is not None
-        before, seen = seen, int(trainee._sums[2])  # active entries so far
+        before, seen = seen, int(trainee.sums.active)
         return seen - before
 
     return step, version("atomscope")

@@ -164,7 +164,7 @@ class View:
 @pytest.fixture(scope="session")
 def atlases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The shipped demo atlas (a synthetic one while there is none) and synthetic ones of 16,384 and 49,152 atoms."""
-    from engine.atlas.synthetic import write_synthetic_atlas
+    from tests.synthetic_atlas import write_synthetic_atlas
 
     folder = tmp_path_factory.mktemp("atlases")
     made = {"medium": (16_384, 400), "large": (49_152, 400)}

@@ -1,14 +1,18 @@
-"""Tiny, randomly initialised checkpoints of real architectures, saved to folders as a user would have them."""
+"""Tiny, randomly initialised checkpoints of real architectures, as a user would have them, and running Python under torchrun."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZES: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "patch_size": 8}
 TEXT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 40}
 
@@ -83,3 +87,15 @@ def pixels() -> Any:
     import torch
 
     return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def torchrun() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``torchrun(*arguments, processes=2)``: what follows ``torchrun --nproc-per-node 2``, on the CPU, one thread each."""
+
+    def torchrun(*arguments: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, cwd=ROOT)
+
+    return torchrun

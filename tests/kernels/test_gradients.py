@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels import sparse_attention, sparse_decode, sparsemax_codes, topk_attention, topk_codes
-from kernels.support import Values
+from kernels.rows import Values
 
 MODES: list[Values] = ["score", "probability"]
 

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from app import parse
 from app.components.atom_map.filters import AtomFilter, numeric_columns
 from app.components.atom_map.ids import decode_ids
 from app.components.atom_map.scales import CATEGORICAL, categories_of
@@ -169,9 +170,9 @@ def _texts(atlas: Atlas, best: Any) -> list[dict[str, str]]:
 def matching(atlas: Atlas, words: str) -> np.ndarray:
     """Atoms that :func:`engine.atlas.search.find` finds, and the atom itself when the words are its number; ascending int64."""
     found = {hit.atom for hit in search.find(atlas, words, limit=atlas.n_atoms)}
-    number = words.strip().removeprefix("#")
-    if number.isascii() and number.isdigit() and len(number) < 10 and int(number) < atlas.n_atoms:
-        found.add(int(number))
+    number = parse.whole(words.strip().removeprefix("#"), atlas.n_atoms)
+    if number is not None:
+        found.add(number)
     return np.array(sorted(found), dtype=np.int64)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app import atlas_ui, state, ui
+from app import atlas_ui, parse, state, ui
 from app.opened import models
 from app.pages.compare import view, worker
 from app.pages.compare.saes import MOST, ComparedSAE, compared_saes
@@ -175,7 +175,7 @@ def _offered(atlas: Atlas) -> list[int]:
 
 
 def _on_event(event: ui.Event) -> None:
-    if event.on == "item" and event.value.isdigit():
-        state.put(item=int(event.value))
+    if event.on == "item" and (item := parse.whole(event.value)) is not None:
+        state.put(item=item)
     elif event.on == "shuffle":
         st.session_state["compare_turn"] = int(st.session_state.get("compare_turn", 0)) + 1

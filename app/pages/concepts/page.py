@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import atlas_ui, state, ui
+from app import atlas_ui, parse, state, ui
 from app.pages.concepts import view
 from engine.atlas import search
 
@@ -166,8 +166,8 @@ def _jump(atlas: Atlas) -> None:
     """A number in the search box opens that atom; anything else stays a search."""
     words = str(st.session_state["concepts_q"] or "").strip().removeprefix("#")
     if words.isascii() and words.isdigit():
-        if len(words) < 12 and int(words) < atlas.n_atoms:
-            state.put(atom=int(words))
+        if (atom := parse.whole(words, atlas.n_atoms)) is not None:
+            state.put(atom=atom)
         else:
             state.notice(f"There is no atom {words[:20]} here (they run from 0 to {atlas.n_atoms - 1:,}).")
         st.session_state["concepts_q"] = ""
@@ -175,7 +175,7 @@ def _jump(atlas: Atlas) -> None:
 
 def _on_event(event: ui.Event) -> None:
     atlas = state.atlas()
-    if event.on == "atom" and event.value.isdigit() and int(event.value) < atlas.n_atoms:
-        state.put(atom=int(event.value))
+    if event.on == "atom" and (atom := parse.whole(event.value, atlas.n_atoms)) is not None:
+        state.put(atom=atom)
     elif event.on == "search":
         st.session_state["concepts_q"] = event.value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from app import atlas_ui, state, ui
+from app import atlas_ui, parse, state, ui
 from app.atlas_ui import heat
 from app.pages.counts import figures, view
 
@@ -167,13 +167,13 @@ def _tau_slider(entrants: Any) -> float:
 
 def _on_event(event: ui.Event) -> None:
     atlas = state.atlas()
-    if event.on == "item" and event.value.isdigit() and int(event.value) < atlas.n_items:
+    if event.on == "item" and (chosen := parse.whole(event.value, atlas.n_items)) is not None:
         state.forget("position")
-        state.put(item=int(event.value), position=None)
+        state.put(item=chosen, position=None)
     elif event.on == "patch":
-        item, _, position = event.value.partition(":")
-        if item.isdigit() and position.isdigit():
-            state.put(item=int(item), position=int(position))
+        item, position = (parse.whole(part) for part in event.value.partition(":")[::2])
+        if item is not None and position is not None:
+            state.put(item=item, position=position)
     elif event.on == "class":
         st.session_state["counts_class"] = event.value if event.value in figures.classes(atlas) else None
         _first_page()
@@ -199,8 +199,8 @@ def _atoms() -> None:
 
 
 def _on_bin(event: ui.Event) -> None:
-    if event.on == "bin" and event.value.isdigit():
-        state.put(counts_bin=int(event.value))
+    if event.on == "bin" and (chosen := parse.whole(event.value)) is not None:
+        state.put(counts_bin=chosen)
     else:
         _on_event(event)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app import atlas_ui, state, ui
+from app import atlas_ui, parse, state, ui
 from app.pages.map import map_state
 from app.pages.map.map_state import MapState
 from app.ui.html import tag
@@ -62,8 +62,8 @@ def _atom(atlas: Atlas, atom: int) -> None:
     )
 
     def happened(event: ui.Event) -> None:
-        if event.on == "atom" and event.value.isdigit():
-            state.put(atom=int(event.value))
+        if event.on == "atom" and (atom := parse.whole(event.value)) is not None:
+            state.put(atom=atom)
 
     _buttons(atom, near["other"].to_numpy())
     ui.live(body, key="map_panel", on_event=happened)
@@ -104,8 +104,8 @@ def _clusters(atlas: Atlas) -> None:
     ]
 
     def happened(event: ui.Event) -> None:
-        if event.on == "cluster" and event.value.isdigit():
-            map_state.select(np.flatnonzero(atlas.atoms["cluster"].to_numpy() == int(event.value)))
+        if event.on == "cluster" and (cluster := parse.whole(event.value)) is not None:
+            map_state.select(np.flatnonzero(atlas.atoms["cluster"].to_numpy() == cluster))
 
     body = tag(
         "div",

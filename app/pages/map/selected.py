@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import atlas_ui, state, ui, urls
+from app import atlas_ui, parse, state, ui, urls
 from app.components.atom_map.routes import matching
 from app.pages.map import map_state, selection
 from app.pages.map.map_state import MapState
@@ -233,8 +233,8 @@ def _gallery(atlas: Atlas, atoms: NDArray[np.int64]) -> None:
     hint = "items that excite most of the selected atoms come first"
 
     def happened(event: ui.Event) -> None:
-        if event.on == "atom" and event.value.isdigit():
-            state.put(atom=int(event.value))
+        if event.on == "atom" and (atom := parse.whole(event.value)) is not None:
+            state.put(atom=atom)
 
     ui.live(
         ui.section(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import ui, urls
+from app import parse, ui, urls
 from app.opened import corpora
 from app.pages.retrieval import pictures
 from app.pages.retrieval.examples import examples
@@ -44,8 +44,8 @@ def _on_event(event: ui.Event) -> None:
     if event.on == "example":
         entry = corpora.entry(session.draft.corpus)
         shown = examples(entry) if entry is not None else []
-        if event.value.isdigit() and int(event.value) < len(shown):
-            example = shown[int(event.value)]
+        if (number := parse.whole(event.value, len(shown))) is not None:
+            example = shown[number]
             request = replace(collect(session), text=example.text, item=example.item, upload="")
             session.fill(request)
             start(session, request)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import atlas_ui, state, ui
+from app import atlas_ui, parse, state, ui
 from app.opened import corpora, models
 from app.pages.retrieval import pictures
 from app.pages.retrieval.address import follow_address, show_address
@@ -194,8 +194,8 @@ def _on_event(event: ui.Event) -> None:
     session = current()
     if event.on == "step" and event.value in STEPS:
         _open_step(session, event.value)
-    elif event.on == "pick" and event.value.isdigit():
-        session.picked = int(event.value)
+    elif event.on == "pick" and (picked := parse.whole(event.value)) is not None:
+        session.picked = picked
         show_address(session)
 
 

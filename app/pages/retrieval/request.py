@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app import parse
 from engine.retrieval.search.events import MODES
 from engine.retrieval.search.query import Enhancement
 
@@ -178,7 +179,7 @@ def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[s
         notices.append(f"No corpus {key[:40]!r} is open here; start the server with `atomscope serve --corpus DIR`.")
     request = replace(request, split=given.get("split", "")[:60])
     if "k" in given:
-        k = _whole(given["k"])
+        k = parse.whole(given["k"])
         if k is None or not 1 <= k <= MOST:
             held = min(k, MOST) if k else _DEFAULT.k
             notices.append(f"The pool size {given['k'][:20]!r} is not between 1 and {MOST}; {held} is used.")
@@ -186,13 +187,13 @@ def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[s
         request = replace(request, k=k)
     for name in ("skip", "stop"):
         if name in given:
-            margin = _positive(given[name])
+            margin = parse.positive(given[name])
             if margin is None:
                 notices.append(f"{given[name][:20]!r} is no margin for an early stop; it stays off.")
             request = _with(request, name, margin)
     for name in _SHARES:
         if name in given:
-            share = _share(given[name])
+            share = parse.share(given[name])
             if share is None:
                 notices.append(
                     f"{given[name][:20]!r} is no {name}, which is a number from 0 to 1; the preset's is used."
@@ -210,23 +211,3 @@ def read(given: Mapping[str, str], corpora: Container[str], uploads: Container[s
 
 def _with(request: Request, name: str, value: Any) -> Request:
     return replace(request, **{name: value})
-
-
-def _whole(raw: str) -> int | None:
-    return int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 10 else None
-
-
-def _share(raw: str) -> float | None:
-    try:
-        value = float(raw)
-    except ValueError:
-        return None
-    return value if 0 <= value <= 1 else None
-
-
-def _positive(raw: str) -> float | None:
-    try:
-        value = float(raw)
-    except ValueError:
-        return None
-    return value if 0 < value < 1_000 else None

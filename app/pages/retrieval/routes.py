@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import urls
+from app import parse, urls
 from app.opened import corpora
 from engine.errors import AtomscopeError
 
@@ -17,18 +17,18 @@ _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-
 
 
 def _thumb(request: Request) -> Response:
-    content, item = request.path_params["content"], request.path_params["item"]
-    if not _CONTENT.fullmatch(content) or not (item.isascii() and item.isdigit() and len(item) <= 9):
+    content, item = request.path_params["content"], parse.whole(request.path_params["item"])
+    if not _CONTENT.fullmatch(content) or item is None:
         return _missing()
     corpus = corpora.find(content)
-    if corpus is None or int(item) >= len(corpus):
+    if corpus is None or item >= len(corpus):
         return _missing()
     tag = f'"{content}"'
     headers = _FOR_EVER | {"ETag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
-        return Response(corpora.thumbnail(corpus, int(item)), media_type="image/webp", headers=headers)
+        return Response(corpora.thumbnail(corpus, item), media_type="image/webp", headers=headers)
     except AtomscopeError:  # the file has vanished since the corpus was opened, or is no picture
         return _missing()
 

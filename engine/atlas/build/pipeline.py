@@ -28,12 +28,12 @@ from engine.atlas.build.naming import name_atoms, name_clusters
 from engine.atlas.build.neighbours import nearest_directions, nearest_firing, neighbour_columns
 from engine.atlas.build.options import AtlasOptions
 from engine.atlas.build.sample import Encoded, Sample, draw_sample
-from engine.atlas.format.schema import ATOMS_PER_GROUP, FORMAT_MAJOR, FORMAT_MINOR
 from engine.atlas.build.statistics import atom_columns, label_columns, label_ids
 from engine.atlas.build.token_pass import TokenSample, sweep
+from engine.atlas.build.words import collect_terms
+from engine.atlas.format.schema import ATOMS_PER_GROUP, FORMAT_MAJOR, FORMAT_MINOR
 from engine.atlas.format.tables import make_table, save_array, string_lists, write_grouped, write_plain
 from engine.atlas.format.texts import exemplar_terms, prefer_one_word, snippets_of, write_tokens
-from engine.atlas.build.words import collect_terms
 from engine.atlas.format.writer import (
     Exemplars,
     header,
@@ -45,6 +45,7 @@ from engine.atlas.format.writer import (
     write_items,
     write_meta,
 )
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.files import explain_os_errors, read_json, sha256, write_json
 from engine.progress import Progress, Silent
@@ -102,7 +103,7 @@ def build_atlas(
         }
         rest = {"baselines_sha256": [sha256(p / n) for p in baselines.values() for n in _SAE_FILES]}
         created = _begin(work, found, rest | options.of_the_rest())
-        device = _device(options.device)
+        device = pick_device(options.device)
         build = _Build(sae.to(device).eval(), store, options, work, device, progress)
         build.run()
         _copy_saes(build.folder, sae_dir, baselines)
@@ -365,17 +366,6 @@ def _check(sae: SparseAutoencoder, store: ActivationStore, out: Path, options: A
         corpus = Path(str(store.corpus.get("path") or "")).resolve()
         if not corpus.is_dir() or corpus.parent != out.resolve().parent:
             raise InputError(f"--corpus-beside needs the corpus in {out.resolve().parent}, but it is at {corpus}.")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"There is no device {name!r} here: use auto, cpu, cuda or cuda:N.") from None
-    return device
 
 
 @contextmanager

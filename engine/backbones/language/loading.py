@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from engine.backbones import checkpoints
-from engine.backbones.blocks import find_blocks, listening, site_module
+from engine.backbones.blocks import listened_block, rehearse
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.spec import TEXT_TOKENS, LanguageSpec, check_choice, layer_index
 from engine.errors import InputError
@@ -57,9 +56,9 @@ def load_language_backbone(
     index = layer_index(layer, n_layers, name)
     longest = getattr(config, "max_position_embeddings", None)
     with checkpoints.explained(source):
-        tokenizer = AutoTokenizer.from_pretrained(source.location, local_files_only=source.offline)
+        tokenizer = AutoTokenizer.from_pretrained(source.location, **source.access)
         model = AutoModelForCausalLM.from_pretrained(
-            source.location, config=config, dtype=torch.float32, local_files_only=source.offline
+            source.location, config=config, dtype=torch.float32, **source.access
         )
     lead, separator = _marks(tokenizer, config, name)
     most = longest - len(lead) if longest else None
@@ -67,26 +66,27 @@ def load_language_backbone(
         raise InputError(f"--context must be 2 to {most or 'any number of'} tokens for {name}, not {context}.")
     context = context or min(CONTEXT, most or CONTEXT)
     model.eval().requires_grad_(False)
-    blocks = find_blocks(model, n_layers)
-    listened = site_module(blocks[index], site) if blocks else None
-    if listened is None:
-        raise InputError(f"{name} ({config.model_type}) is not built of blocks with an attention and an MLP each.")
+    block, listened = listened_block(model, n_layers, index, site, f"{name} ({config.model_type})")
     model = model.to(device)
     if device.type == "cpu":
         quicken(model)
     ids = torch.full((1, len(lead) + context), separator, device=device)
-    width = _rehearse(model, blocks[index], site, ids, name)
+    after, _ = rehearse(
+        block, site, lambda: model.base_model(ids, use_cache=False), name, f"{ids.shape[1]} tokens", "chunks"
+    )
+    if after.shape[:2] != ids.shape:
+        raise InputError(f"{name} does not keep one residual vector for each token.")
     prefix = len(lead) if tokens == "all" else 0
     spec = LanguageSpec(
         name=name,
-        revision=checkpoints.revision_of(source, config),
+        revision=checkpoints.revision_of(source),
         architecture=type(model).__name__,
         layer=layer,
         layer_index=index,
         n_layers=n_layers,
         site=site,
         tokens=tokens,
-        d_model=width,
+        d_model=int(after.shape[2]),
         embedding_dim=int(config.hidden_size),
         embedding="mean of the last hidden states over the text, less the mean of all chunks",
         grid=[0, 0],
@@ -125,31 +125,3 @@ def _token(*candidates: Any) -> int | None:
         if candidate is not None:
             return int(candidate)
     return None
-
-
-@torch.inference_mode()
-def _rehearse(model: Any, block: nn.Module, site: str, ids: Tensor, name: str) -> int:
-    """Run one chunk: gives the width, and proves that the site adds to the residual stream as it is said to."""
-    parts = [module for module in (site_module(block, "attention"), site_module(block, "mlp")) if module is not None]
-    before: list[Tensor] = []
-    handle = block.register_forward_pre_hook(
-        lambda _module, args, kwargs: before.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
-    )
-    try:
-        with listening(block, *parts) as heard:
-            model.base_model(ids, use_cache=False)
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise InputError(f"{name} cannot run on {ids.shape[1]} tokens: {error}") from error
-    finally:
-        handle.remove()
-    after = heard[0]
-    if after is None or after.ndim != 3 or after.shape[:2] != ids.shape:
-        raise InputError(f"{name} does not keep its residual stream as [chunks, tokens, width].")
-    if site != "residual":
-        added = sum(part for part in heard[1:] if part is not None)
-        if not torch.allclose(before[0] + added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())):
-            raise InputError(
-                f"In {name} the {site} output does not add up to the residual stream (it is not a pre-norm transformer); "
-                "use --site residual."
-            )
-    return int(after.shape[2])

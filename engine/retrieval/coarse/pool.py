@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.retrieval.coarse.embedders.base import Embedder, Vectors, unit
+from engine.backbones.vectors import Vectors, mix
+from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.search.events import PoolEntry, PoolReady
 from engine.retrieval.search.query import Query, SearchOptions, View
 
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
 
 MOST_SCORES = 2_000
 """Cosines that ``PoolReady`` carries for the distribution; a larger gallery is thinned to this many quantiles."""
-
-
-def mix(image: Vectors, text: Vectors, share: float) -> Vectors:
-    """Weighted sum of normalised parts [N, d], normalised again; ``share`` is the image's (published: 0.8, 0.7)."""
-    return unit(share * unit(image) + (1 - share) * unit(text))
 
 
 def embed_query(embedder: Embedder, query: Query, share: float) -> Vectors:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backbones.vectors import Vectors, mix
 from engine.files import atomic_path
 from engine.progress import Progress
-from engine.retrieval.coarse.embedders.base import Vectors
 
 BLOCK = 256
 """Items between two saves."""
@@ -64,8 +64,6 @@ def embed_rows(
 
 def combine(path: Path, image: Vectors, text: Vectors, has: NDArray[np.bool_], share: float) -> Vectors:
     """Mixed vectors of items with image and text, made block by block and kept in ``path``; memory-mapped."""
-    from engine.retrieval.coarse.pool import mix
-
     if not path.is_file():
         with atomic_path(path) as temporary:
             whole = np.lib.format.open_memmap(temporary, "w+", np.float32, image.shape)

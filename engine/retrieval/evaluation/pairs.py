@@ -59,7 +59,7 @@ class PairSet:
 
 
 def from_corpus(corpus: Corpus, split: str = "") -> PairSet:
-    """The captioned pictures of one split.
+    """The captioned pictures of one split, with all of their captions.
 
     Raises
     ------
@@ -79,7 +79,10 @@ def from_corpus(corpus: Corpus, split: str = "") -> PairSet:
             f"{corpus.name} has {len(rows)} captioned pictures{f' in the split {split!r}' if split else ''}: a benchmark "
             "needs at least two. Captions come from captions.csv in the folder, or with the data set."
         )
-    return PairSet(corpus, split, [str(items["caption"].iat[row]) for row in rows], rows)
+    captions = [corpus.captions(int(row)) for row in rows]
+    owners = np.repeat(rows, [len(said) for said in captions])
+    said = [caption for several in captions for caption in several]
+    return PairSet(corpus, split, said, owners, own=len(said) == len(rows))
 
 
 def spread(count: int, wanted: int | None) -> Sequence[int]:

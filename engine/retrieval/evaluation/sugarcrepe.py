@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from engine.corpus.captions import Row
+from engine.corpus.listed import open_listed
+from engine.corpus.matching import finder
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress
 from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.coarse.embedders.base import Embedder
-from engine.retrieval.evaluation.loaders import Entry, folder_corpus
 from engine.retrieval.evaluation.measures import interval, median
 from engine.retrieval.evaluation.pairs import spread
 from engine.retrieval.evaluation.scorebook import ScoreBook
@@ -89,9 +91,10 @@ def benchmark_sugarcrepe(
     """
     riddles = load_sugarcrepe(path)
     riddles = [riddles[place] for place in spread(len(riddles), queries)]
-    corpus, there = folder_corpus(path.stem, images.resolve(), [Entry(one.file, []) for one in riddles])
-    rows = {entry.file: row for row, entry in enumerate(there)}
-    riddles = [one for one in riddles if one.file in rows]
+    corpus = open_listed(path.stem, images, [Row(one.file, {}) for one in riddles])
+    find = finder(corpus.items["id"].tolist())
+    rows = {one.file: find(one.file) for one in riddles}
+    riddles = [one for one in riddles if rows[one.file] >= 0]
     collection = open_collection(corpus, embedder, progress)
     vectors = collection.vectors("image")
     right, wrong = (embedder.embed_texts([getattr(one, name) for one in riddles]) for name in ("caption", "negative"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine.retrieval.fine.model import Mllm
-from engine.retrieval.fine.pictures import Picture
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.prompts import chat
 
 _PROBES = ("A", "9", "the", "Zoe", "(")

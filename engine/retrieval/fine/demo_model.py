@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from engine.backbones import embedded
-from engine.backbones.checkpoints import quiet
+from engine.backbones.quiet import quiet
 from engine.errors import AtomscopeError
 from engine.files import atomic_path, read_json, sha256, write_json
 from engine.paths import ASSETS, cache_dir

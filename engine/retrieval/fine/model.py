@@ -23,7 +23,8 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.processing_utils import ProcessorMixin
 
 from engine.backbones import checkpoints
-from engine.backbones.loading import pick_device
+from engine.backbones.quiet import quiet
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress, Silent
@@ -106,7 +107,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     progress = progress or Silent()
     target = pick_device(device)
     note: dict[str, Any] = {}
-    with checkpoints.quiet():
+    with quiet():
         place = str(demo_mllm_folder(progress)) if name == DEMO else name
         source = checkpoints.find_checkpoint(place, progress)
         config = checkpoints.load_config(source)
@@ -130,7 +131,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     mode = note.get("default_mode", "log-odds")
     identity = {
         "name": name,
-        "revision": checkpoints.revision_of(source, config),
+        "revision": checkpoints.revision_of(source),
         "architecture": type(model).__name__,
         "note": source.note,
         "dtype": str(model.dtype).removeprefix("torch."),

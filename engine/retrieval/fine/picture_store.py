@@ -20,7 +20,7 @@ from engine.paths import cache_dir
 
 if TYPE_CHECKING:
     from engine.retrieval.fine.model import Mllm
-    from engine.retrieval.fine.pictures import Picture
+    from engine.retrieval.fine.picture import Picture
 
 _BLOCK = "block"
 _JOINT = "/"

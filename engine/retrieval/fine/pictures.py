@@ -15,45 +15,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.errors import AtomscopeError
 from engine.retrieval.fine.byte_cache import ByteCache
 from engine.retrieval.fine.model import Mllm
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.picture_store import PictureStore
 
 _TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets")
-_PIXELS = "pixel_"
-"""What the vision tower reads begins so; everything else a processor says of a picture goes to the decoder too."""
-
-
-@dataclass
-class Picture:
-    """One picture, ready for prompts.
-
-    Attributes
-    ----------
-    key : str
-        Stable id of its bytes; "" when it is not to be kept.
-    block : str
-        What stands for it in a prompt: marks, and one image token a patch.
-    inputs : dict of Tensor
-        What the processor made of it: pixels and grids.
-    encoded : dict or None
-        The vision tower's output.
-    reused : bool
-        Whether the vision tower's output came from memory or disk.
-    """
-
-    key: str
-    block: str
-    inputs: dict[str, Tensor]
-    encoded: dict[str, Any] | None = None
-    reused: bool = False
-
-    @property
-    def grids(self) -> dict[str, Tensor]:
-        """Inputs the decoder needs besides the tower's output."""
-        return {name: value for name, value in self.inputs.items() if not name.startswith(_PIXELS)}
 
 
 @dataclass
@@ -103,7 +73,13 @@ class ImageCache:
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Picture]) -> None:
-        """Run the vision tower on those pictures that have not been through it, alike ones together, and keep them."""
+        """Run the vision tower on those pictures that have not been through it, alike ones together, and keep them.
+
+        Raises
+        ------
+        NotImplementedError
+            If the tower gives nothing that could be handed back.
+        """
         if not self.share:
             return
         groups: dict[Any, list[Picture]] = {}
@@ -129,7 +105,7 @@ class ImageCache:
         if self.share:
             parts = [picture.encoded or {} for picture in pictures]
             joined = {name: _join([part[name] for part in parts]) for name in parts[0]}
-            found["mm_encoder_outputs"] = {"image": _Encoded(joined)}
+            found["mm_encoder_outputs"] = {"image": _EncoderOutput(**joined)}
         return found
 
     def clear(self) -> None:
@@ -144,6 +120,8 @@ class ImageCache:
         known = inspect.signature(read).parameters
         named = {name: value for name, value in inputs.items() if name in known}
         output = read(**named, return_dict=True)
+        if "pooler_output" not in output:
+            raise NotImplementedError("the vision tower gives no pooled features")
         return {name: output[name] for name in ("pooler_output", "deepstack_features") if name in output}
 
     def _prepare(self, key: str, image: Image.Image) -> Picture:
@@ -162,14 +140,11 @@ class ImageCache:
         return tensor.to(self.mllm.model.dtype) if tensor.is_floating_point() else tensor
 
 
-class _Encoded(dict[str, Any]):
-    """A tower's output as the models read it: by attribute."""
+@dataclass
+class _EncoderOutput(BaseModelOutputWithPooling):
+    """A tower's output as the models read it. They read fields, and since transformers 5.24 call ``to_tuple``."""
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    deepstack_features: list[Tensor] | None = None
 
 
 def _part(value: Any, number: int, count: int) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 
 from engine.backbones import checkpoints
-from engine.backbones.loading import pick_device
+from engine.backbones.quiet import quiet
+from engine.device import pick_device
 from engine.errors import InputError
 from engine.progress import Progress, Silent
 from engine.retrieval.fine.candidates import CandidateView, sides
@@ -38,7 +39,7 @@ def load_reranker(name: str, device: str = "auto", progress: Progress | None = N
             "Trained rerankers need the package sentence-transformers: pip install 'atomscope[rerank]'."
         ) from error
     target = pick_device(device)
-    with checkpoints.quiet():
+    with quiet():
         source = checkpoints.find_checkpoint(name, progress or Silent())
         config = checkpoints.load_config(source)
         with checkpoints.explained(source):
@@ -49,7 +50,7 @@ def load_reranker(name: str, device: str = "auto", progress: Progress | None = N
         )
     identity = {
         "name": name,
-        "revision": checkpoints.revision_of(source, config),
+        "revision": checkpoints.revision_of(source),
         "architecture": f"CrossEncoder ({config.model_type})",
         "note": source.note,
         "dtype": str(getattr(model, "dtype", "")).removeprefix("torch."),

@@ -10,7 +10,7 @@ from engine.files import sha256, write_json
 from engine.sae.base import SparseAutoencoder
 from engine.sae.interchange import checkpoint, saelens
 from engine.sae.interchange.architectures import from_affine
-from engine.sae.storage import CONFIG
+from engine.sae.storage import CONFIG, save_sae
 
 FORMATS = ("auto", "saelens", "sparsemax-sae")
 ORIGIN = "origin.json"
@@ -56,7 +56,7 @@ def write_run(imported: Imported, out: Path, dtype: str = "float32") -> Path:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} holds something already. Choose a new or an empty folder with -o.")
-    imported.sae.save(out, dtype)
+    save_sae(imported.sae, out, dtype)
     write_json(out / ORIGIN, imported.origin)
     return out
 

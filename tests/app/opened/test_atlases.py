@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.opened import atlases
-from engine.atlas.synthetic import write_synthetic_atlas
 from engine.paths import demo_atlases
+from tests.synthetic_atlas import write_synthetic_atlas
 
 
 def test_the_demo_is_shown_when_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

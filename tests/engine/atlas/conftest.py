@@ -13,7 +13,7 @@ import torch
 
 from engine.activations import ActivationStore
 from engine.files import sha256, write_json
-from engine.sae import SAEConfig, SparseAutoencoder, SparsemaxConfig, build_sae
+from engine.sae import SAEConfig, SparseAutoencoder, SparsemaxConfig, build_sae, save_sae
 
 COLOURS = ("red", "blue", "green")
 THINGS = ("apple", "bird", "car", "door")
@@ -106,7 +106,7 @@ def make_sae(folder: Path, config: SAEConfig | None = None, seed: int = 0) -> Sp
     with torch.no_grad():
         # Unequal lengths: a few atoms win often, some never.
         sae.atoms *= torch.linspace(0.1, 2.5, config.n_atoms)[:, None] / sae.atoms.norm(dim=1, keepdim=True)
-    sae.save(folder)
+    save_sae(sae, folder)
     return sae
 
 

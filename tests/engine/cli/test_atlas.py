@@ -16,7 +16,7 @@ from engine.atlas.validation import validate_atlas
 from engine.backbones import load_backbone
 from engine.cli.main import run
 from engine.corpus import open_corpus
-from engine.sae import SparsemaxConfig, build_sae
+from engine.sae import SparsemaxConfig, build_sae, save_sae
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     CLIPVisionModelWithProjection(config).save_pretrained(root / "model")
     extract(load_backbone(str(root / "model"), device="cpu"), open_corpus(root / "pictures"), root / "store")
     for name, scale in (("sae", 2.0), ("other", 4.0)):
-        build_sae(SparsemaxConfig(d_model=16, n_atoms=24, scale=scale), 0).save(root / name)
+        save_sae(build_sae(SparsemaxConfig(d_model=16, n_atoms=24, scale=scale), 0), root / name)
     return root
 
 

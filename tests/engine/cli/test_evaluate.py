@@ -6,17 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from engine.atlas import Atlas
 from engine.cli.main import run
 from engine.corpus import open_corpus
-from engine.evaluation.held_out import only_split
+from engine.evaluation import measure
 from engine.files import read_json, write_json
-from engine.metrics import evaluate
-from engine.sae import SparsemaxConfig, TopKConfig, build_sae, load_sae
+from engine.sae import SparsemaxConfig, TopKConfig, build_sae, load_sae, save_sae
 
 
 @pytest.fixture
@@ -26,8 +24,8 @@ def atlas(make_store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store = make_store(items=48)
     folder = tmp_path / "atlas"
     sae = build_sae(SparsemaxConfig(d_model=16, n_atoms=32, scale=4.0))
-    sae.save(folder / "sae")
-    build_sae(TopKConfig(d_model=16, n_atoms=32, k=3)).save(folder / "baselines" / "topk")
+    save_sae(sae, folder / "sae")
+    save_sae(build_sae(TopKConfig(d_model=16, n_atoms=32, k=3)), folder / "baselines" / "topk")
     write_json(
         folder / "atlas.json",
         {
@@ -63,7 +61,7 @@ def test_json_and_write(atlas: Path, make_store, capsys: pytest.CaptureFixture[s
     document = json.loads(capsys.readouterr().out)
     assert document["split"] == "test" and set(document["saes"]) == {"sparsemax", "topk"}
     store = make_store("again", items=48)
-    wanted = evaluate(load_sae(atlas / "sae"), store, store.rows("test"))
+    wanted = measure(load_sae(atlas / "sae"), store, store.rows("test"))
     assert document["saes"]["sparsemax"] == wanted
     assert document["saes"]["topk"]["l0_mean"] == 3
     measured = read_json(atlas / "atlas.json")["measured"]
@@ -103,15 +101,6 @@ def test_no_atlas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "is not a concept atlas" in " ".join(capsys.readouterr().err.split())
 
 
-def test_one_split_of_a_corpus_is_a_corpus(image_folder: Path) -> None:
-    corpus = open_corpus(image_folder)
-    part = only_split(corpus, "test")
-    whole = np.flatnonzero((corpus.items["split"] == "test").to_numpy())
-    assert 0 < len(part) < len(corpus) and part.hash != corpus.hash
-    assert part.items["id"].tolist() == corpus.items["id"].iloc[whole].tolist()
-    assert [part.image_bytes(i) for i in range(len(part))] == [corpus.image_bytes(int(i)) for i in whole]
-
-
 def test_missing_activations_are_extracted_once_and_kept(
     atlas: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -138,7 +127,7 @@ def test_missing_activations_are_extracted_once_and_kept(
     assert run(["evaluate", str(atlas), "--json", "--device", "cpu"]) == 0
     figures = json.loads(capsys.readouterr().out)["saes"]["sparsemax"]
     assert figures["items"] == corpus.splits["test"] and figures["tokens"] == 5 * figures["items"]
-    monkeypatch.setattr("engine.backbones.load_backbone", None)  # a second extraction would fail
+    monkeypatch.setattr("engine.backbones.load_backbone_of", None)  # a second extraction would fail
     assert run(["evaluate", str(atlas), "--json", "--device", "cpu"]) == 0
     assert json.loads(capsys.readouterr().out)["saes"]["sparsemax"] == figures
 
@@ -158,7 +147,7 @@ def classified(labelled_pictures: Path, tiny_clip: str, tmp_path: Path) -> tuple
     store = ActivationStore.open(tmp_path / "store")
     sae = build_sae(SparsemaxConfig(d_model=16, n_atoms=32, scale=3.0, init="spread", normalise="standardise"))
     sae.initialise(torch.cat([store.item(row) for row in range(20)]), torch.Generator().manual_seed(0))
-    return store.path, sae.save(tmp_path / "run")
+    return store.path, save_sae(sae, tmp_path / "run")
 
 
 def test_fidelity_and_topn(classified: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +172,7 @@ def test_fidelity_and_topn(classified: tuple[Path, Path], capsys: pytest.Capture
 
 
 def test_stability_against_itself_and_another_seed(atlas: Path, make_store, tmp_path: Path, capsys) -> None:
-    other = build_sae(TopKConfig(d_model=16, n_atoms=32, k=3), seed=5).save(tmp_path / "seed-5")
+    other = save_sae(build_sae(TopKConfig(d_model=16, n_atoms=32, k=3), seed=5), tmp_path / "seed-5")
     topk = atlas / "baselines" / "topk"
     given = ["evaluate", str(topk), "--acts", str(make_store("acts").path), "--stability", str(topk), "--json"]
     assert run(given) == 0

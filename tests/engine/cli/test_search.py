@@ -40,8 +40,10 @@ class Reader:
 @pytest.fixture(autouse=True)
 def models(colour_embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engine.retrieval.coarse.embedders.load_embedder", lambda *_: colour_embedder)
-    monkeypatch.setattr("engine.cli.search.load_scorer", lambda name, *_: None if name == "none" else Reader())
+    monkeypatch.setattr("engine.retrieval.search.opening.load_embedder", lambda *_: colour_embedder)
+    monkeypatch.setattr(
+        "engine.retrieval.search.opening.load_scorer", lambda name, *_: None if name == "none" else Reader()
+    )
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.atlas.synthetic import write_synthetic_atlas
 from engine.cli.main import run
+from tests.synthetic_atlas import write_synthetic_atlas
 
 
 def test_a_sound_atlas_is_status_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine.backbones.registry import REGISTRY
 from engine.corpus import open_corpus
 from engine.demo.retrieval import AdapterConfig, recall, train_adapter
 from engine.files import read_json, sha256
@@ -15,7 +16,7 @@ from engine.paths import DEMO_CORPUS
 from engine.progress import Silent
 from engine.retrieval.coarse.embedders.adapter import load_adapter
 from engine.retrieval.coarse.embedders.base import embedder_key
-from engine.retrieval.coarse.embedders.demo import FOLDER, IMAGES, NAME, revision
+from engine.retrieval.coarse.embedders.demo import FOLDER, IMAGES, NAME
 from engine.retrieval.coarse.sentences import MODEL
 
 SMALL = AdapterConfig(members=2, hidden=64, dropout=0.1, passes=60, batch=32, phrasings=2, text_lr=3e-3, image_lr=1e-3)
@@ -58,9 +59,15 @@ def test_what_ships_fits_together() -> None:
     adapter, record = load_adapter(FOLDER)
     corpus, about = open_corpus(DEMO_CORPUS), record["embeddings"]
     assert record["title"] == NAME == "CLIP image tower + trained text adapter"
-    assert record["image_tower"] == revision(IMAGES) and record["sentence_encoder"] == revision(MODEL)
+    assert record["image_tower"] == REGISTRY[IMAGES].revision and record["sentence_encoder"] == REGISTRY[MODEL].revision
     identity = {
-        "revision": f"adapter sha256:{sha256(FOLDER / 'adapter.safetensors')}; {revision(IMAGES)}; {revision(MODEL)}",
+        "revision": "; ".join(
+            [
+                f"adapter sha256:{sha256(FOLDER / 'adapter.safetensors')}",
+                REGISTRY[IMAGES].revision,
+                REGISTRY[MODEL].revision,
+            ]
+        ),
         "architecture": "CLIPVisionModelWithProjection + BertModel + adapter",
         "preprocessing": record["preprocessing"],
     }

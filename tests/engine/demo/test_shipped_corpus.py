@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from engine.corpus.shards import FORMAT, SCHEMA
+from engine.demo.candidates import Candidate
 from engine.demo.labels import LABELS
-from engine.demo.shards import FORMAT, SCHEMA
+from engine.demo.shards import write_corpus
 from engine.demo.sources import SOURCES
 from engine.files import read_json, sha256
 from engine.paths import DEMO_CORPUS
@@ -42,6 +44,28 @@ def test_files_are_the_ones_described(document: dict[str, Any], items: pd.DataFr
         assert path.stat().st_size == entry["bytes"] < BYTES_OF_A_SHARD
     assert document["items"] == len(items) == sum(entry["items"] for entry in document["files"].values())
     assert document["splits"] == items["split"].value_counts().reindex(list(document["splits"])).to_dict()
+
+
+def test_the_writer_gives_these_shards_again(document: dict[str, Any], items: pd.DataFrame, tmp_path: Path) -> None:
+    """Same order, shards, row groups and encoding (the bytes also name the version of pyarrow that wrote them)."""
+    shuffled = items.sample(frac=1, random_state=0)
+    candidates = [
+        Candidate(row.id, Path(), row.caption, row.label, tuple(row.keywords), row.source, row.license, row.credit, "")
+        for row in shuffled.itertuples()
+    ]
+    images, splits = [image["bytes"] for image in shuffled["image"]], shuffled["split"].tolist()
+    again = write_corpus(tmp_path / "corpus", candidates, images, splits, document["sources"])
+    known = [key for key in document if key != "files"]
+    assert list(again) == list(document) and {key: again[key] for key in known} == {key: document[key] for key in known}
+    assert list(again["splits"]) == list(document["splits"]) and list(again["files"]) == list(document["files"])
+    for name in document["files"]:
+        ours, theirs = pq.ParquetFile(tmp_path / "corpus" / name), pq.ParquetFile(DEMO_CORPUS / name)
+        assert ours.read().equals(theirs.read(), check_metadata=True)
+        groups, expected = (file.metadata.row_group for file in (ours, theirs))
+        assert ours.num_row_groups == theirs.num_row_groups and groups(0).num_rows == expected(0).num_rows
+        for column in range(groups(0).num_columns):
+            assert groups(0).column(column).compression == expected(0).column(column).compression
+            assert groups(0).column(column).encodings == expected(0).column(column).encodings
 
 
 def test_sources_are_the_pinned_ones(document: dict[str, Any], items: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.lab.comparison import TABLE, compare
-from engine.sae import SparsemaxConfig, TopKConfig
+from engine.sae import SparsemaxConfig, TopKConfig, save_sae
 from engine.sae.registry import build_sae
 
 
@@ -21,7 +21,7 @@ def sweep(tmp_path: Path) -> Path:
         for config in (TopKConfig(d_model=8, n_atoms=12, k=2), SparsemaxConfig(d_model=8, n_atoms=12)):
             folder = f"seed-{seed}/{config.architecture}"
             # TopK finds the same atoms every time, sparsemax others.
-            build_sae(config, seed=0 if config.architecture == "topk" else seed).save(tmp_path / folder)
+            save_sae(build_sae(config, seed=0 if config.architecture == "topk" else seed), tmp_path / folder)
             rows.append(
                 {
                     "name": config.architecture,
@@ -65,7 +65,7 @@ def test_seeds_are_matched_with_each_other(sweep: Path) -> None:
 
 def test_an_sae_that_was_trained_again_is_measured_again(sweep: Path) -> None:
     compare(sweep, lambda sae: {"fvu": 0.5}, {})
-    build_sae(TopKConfig(d_model=8, n_atoms=12, k=2), seed=9).save(sweep / "seed-1" / "topk")
+    save_sae(build_sae(TopKConfig(d_model=8, n_atoms=12, k=2), seed=9), sweep / "seed-1" / "topk")
     figures = compare(sweep, lambda sae: {"fvu": 0.2}, {})["saes"]["topk"]["figures"]
     assert figures["fvu"] == pytest.approx({"mean": 0.4, "low": 0.2, "high": 0.5})
     assert figures["stability"]["cosine"]["low"] < 0.95

@@ -22,6 +22,7 @@ from engine.sae import (
     TopKConfig,
     build_sae,
     load_sae,
+    save_sae,
 )
 from tests.engine.sae.small import SIZE, D, M, made, tokens, total
 
@@ -150,7 +151,7 @@ def test_a_superposition_is_learnt_at_the_wanted_l0(config: SAEConfig, l0: float
     end = sum(fvu[-20:]) / 20
     assert end < 0.35 and end < 0.9 * fvu[0]
     held_out = superposition(512, seed=1)
-    codes = load_sae(sae.save(tmp_path)).encode(held_out)  # codes come from what is stored alone
+    codes = load_sae(save_sae(sae, tmp_path)).encode(held_out)  # codes come from what is stored alone
     assert torch.equal(codes.val, sae.eval().encode(held_out).val)
     if l0 is not None:
         assert codes.l0.float().mean().item() == pytest.approx(l0, rel=0.15)

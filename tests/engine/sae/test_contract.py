@@ -26,6 +26,7 @@ from engine.sae import (
     build_sae,
     load_sae,
     parse_config,
+    save_sae,
 )
 
 D, M, N = 24, 96, 50
@@ -185,7 +186,7 @@ def test_training_counts_tokens_since_each_atom_fired(sae) -> None:
 
 def test_save_and_load_give_the_same_sae(sae, tmp_path: Path) -> None:
     sae.train()(tokens())  # a gate has something to save
-    loaded = load_sae(sae.save(tmp_path / "sae"))
+    loaded = load_sae(save_sae(sae, tmp_path / "sae"))
     assert loaded.config == sae.config and not loaded.training
     assert {path.name for path in (tmp_path / "sae").iterdir()} == {"config.json", "weights.safetensors"}
     x = tokens()
@@ -193,7 +194,7 @@ def test_save_and_load_give_the_same_sae(sae, tmp_path: Path) -> None:
 
 
 def test_float16_storage_is_half_the_size_and_close(sae, tmp_path: Path) -> None:
-    full, half = sae.save(tmp_path / "full"), sae.save(tmp_path / "half", dtype="float16")
+    full, half = save_sae(sae, tmp_path / "full"), save_sae(sae, tmp_path / "half", dtype="float16")
     assert json.loads((half / "config.json").read_text())["weights"]["dtype"] == "float16"
     sizes = [(folder / "weights.safetensors").stat().st_size for folder in (full, half)]
     assert sizes[1] < 0.62 * sizes[0]
@@ -209,15 +210,15 @@ def test_storage_refuses_what_float16_cannot_hold(sae, tmp_path: Path) -> None:
     with torch.no_grad():
         sae.atoms[0, 0] = 1e6
     with pytest.raises(InputError, match="atoms has values that float16 cannot hold"):
-        sae.save(tmp_path, dtype="float16")
+        save_sae(sae, tmp_path, dtype="float16")
     with pytest.raises(InputError, match="float32 or float16 or int8"):
-        sae.save(tmp_path, dtype="int4")
+        save_sae(sae, tmp_path, dtype="int4")
 
 
 def test_int8_storage_is_a_quarter_and_within_half_a_step_of_every_row(sae, tmp_path: Path) -> None:
     with torch.no_grad():
         sae.atoms[3] = 0
-    full, quarter = sae.save(tmp_path / "full"), sae.save(tmp_path / "quarter", dtype="int8")
+    full, quarter = save_sae(sae, tmp_path / "full"), save_sae(sae, tmp_path / "quarter", dtype="int8")
     sizes = [(folder / "weights.safetensors").stat().st_size for folder in (full, quarter)]
     assert sizes[1] < 0.5 * sizes[0]  # the SAEs of this test are small, and every row has its scale
     loaded = load_sae(quarter)
@@ -232,7 +233,7 @@ def test_int8_storage_is_a_quarter_and_within_half_a_step_of_every_row(sae, tmp_
 def test_scales_that_fit_no_matrix_are_refused(sae, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    folder = sae.save(tmp_path, dtype="int8")
+    folder = save_sae(sae, tmp_path, dtype="int8")
     tensors = load_file(folder / "weights.safetensors")
     tensors["scale of atoms"] = tensors["scale of atoms"][:-1].clone()
     save_file(tensors, folder / "weights.safetensors")
@@ -245,14 +246,14 @@ def test_scales_that_fit_no_matrix_are_refused(sae, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0, 7, 100, -1])
 def test_truncated_weights_are_refused(sae, tmp_path: Path, kept: int) -> None:
-    path = sae.save(tmp_path) / "weights.safetensors"
+    path = save_sae(sae, tmp_path) / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(InputError, match=r"weights\.safetensors is damaged"):
         load_sae(tmp_path)
 
 
 def test_a_flipped_bit_is_refused(sae, tmp_path: Path) -> None:
-    path = sae.save(tmp_path) / "weights.safetensors"
+    path = save_sae(sae, tmp_path) / "weights.safetensors"
     damaged = bytearray(path.read_bytes())
     damaged[-5] ^= 1
     path.write_bytes(damaged)
@@ -281,7 +282,7 @@ def edit(folder: Path, **changes: object) -> None:
     ],
 )
 def test_wrong_configs_are_one_sentence(sae, tmp_path: Path, changes: dict, sentence: str) -> None:
-    sae.save(tmp_path)
+    save_sae(sae, tmp_path)
     edit(tmp_path, **changes)
     with pytest.raises(InputError, match=sentence) as caught:
         load_sae(tmp_path)
@@ -294,7 +295,7 @@ def test_a_folder_without_an_sae_is_refused(tmp_path: Path) -> None:
 
 
 def test_config_that_is_not_json_is_refused(sae, tmp_path: Path) -> None:
-    sae.save(tmp_path)
+    save_sae(sae, tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
         load_sae(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from engine.errors import InputError
-from engine.sae import SparsemaxConfig, SparsemaxSAE, load_sae
+from engine.sae import SparsemaxConfig, SparsemaxSAE, load_sae, save_sae
 
 D, M, N = 16, 64, 40
 
@@ -177,7 +177,7 @@ def test_gate_shuts_a_dense_atom_in_every_path(tmp_path) -> None:
     assert bool(sae.gate.shut[0])
     sae.eval()
     assert (sae.scores(x)[:, 0] == -torch.inf).all()
-    loaded = load_sae(sae.save(tmp_path))
+    loaded = load_sae(save_sae(sae, tmp_path))
     for path in (sae(x).codes, sae.encode(x), sae.encode_with_threshold(x)[0], loaded.encode(x), loaded(x).codes):
         assert 0 not in path.col
 
@@ -193,7 +193,7 @@ def test_gate_counts_in_training_only_and_is_a_mean_over_batches(tmp_path) -> No
         sae.encode(tokens(9))
         assert torch.equal(sae.gate.frequency, before)
     torch.testing.assert_close(sae.gate.frequency, torch.stack(wanted).mean(0))
-    torch.testing.assert_close(load_sae(sae.save(tmp_path)).gate.frequency, sae.gate.frequency)
+    torch.testing.assert_close(load_sae(save_sae(sae, tmp_path)).gate.frequency, sae.gate.frequency)
 
 
 def test_gated_atoms_cannot_join_when_tau_is_negative() -> None:

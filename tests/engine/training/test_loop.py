@@ -19,7 +19,6 @@ from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
 from engine.sae import SparsemaxConfig, TopKConfig, load_sae
 from engine.training import TrainConfig, train
-from engine.training import loop as loop_module
 
 D = 16
 SPARSEMAX = SparsemaxConfig(d_model=D, n_atoms=48, scale=6.0, init="data", normalise="centre", gate="frequency")
@@ -210,14 +209,6 @@ def test_divergence_is_named(make_store, tmp_path: Path) -> None:
     wild = TrainConfig(tokens=3000, batch_tokens=50, lr=1e30, warmup_steps=0, grad_clip=0, log_every=1)
     with pytest.raises(AtomscopeError, match="lower --lr"):
         train([TOPK], make_store(), tmp_path / "run", wild)
-
-
-def test_devices() -> None:
-    assert loop_module.pick_device("cpu").type == "cpu"
-    assert loop_module.pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    for name in ("gpu", "meta", "cuda:77"):
-        with pytest.raises(InputError):
-            loop_module.pick_device(name)
 
 
 @pytest.mark.gpu

@@ -15,14 +15,14 @@ import torch
 from PIL import Image
 
 from engine.backbones import Backbone, embedded, load_backbone
-from engine.backbones.checkpoints import quiet
-from engine.backbones.loading import pick_device
+from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
+from engine.backbones.vectors import Vectors
+from engine.device import pick_device
 from engine.files import sha256
 from engine.paths import ASSETS
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.adapter import WEIGHTS, load_adapter
-from engine.retrieval.coarse.embedders.base import Vectors
 from engine.retrieval.coarse.sentences import MODEL as SENTENCES
 from engine.retrieval.coarse.sentences import SentenceEncoder
 
@@ -54,7 +54,7 @@ class DemoEmbedder:
         self.identity: dict[str, Any] = {
             "name": "demo",
             "title": NAME,
-            "revision": f"adapter sha256:{sha256(folder / WEIGHTS)}; {revision(IMAGES)}; {revision(SENTENCES)}",
+            "revision": f"adapter sha256:{sha256(folder / WEIGHTS)}; {REGISTRY[IMAGES].revision}; {REGISTRY[SENTENCES].revision}",
             "architecture": "CLIPVisionModelWithProjection + BertModel + adapter",
             "preprocessing": record["preprocessing"],
             "note": NOTE,
@@ -88,9 +88,3 @@ class DemoEmbedder:
             if self._backbone is None:
                 self._backbone = load_backbone(IMAGES, device=str(self._device), progress=self._progress)
             return self._backbone
-
-
-def revision(name: str) -> str:
-    """Which bytes an embedded model is."""
-    entry = REGISTRY[name]
-    return f"{entry.package} {entry.version} sha256:{entry.member_sha256}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.backbones.checkpoints import Source, find_checkpoint, load_config, quiet
+from engine.backbones.checkpoints import Source, find_checkpoint, load_config
+from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
 from engine.errors import InputError
 from engine.progress import Progress
@@ -42,7 +43,7 @@ def load_embedder(name: str, device: str = "auto", progress: Progress | None = N
 
         return SentencesOnly(name, device, progress)
 
-    from engine.retrieval.coarse.embedders.dual import DualEncoder, is_dual
+    from engine.backbones.dual import DualEncoder, is_dual
     from engine.retrieval.coarse.embedders.sentence import SentenceTransformerEmbedder, is_sentence_model
 
     with quiet():

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from engine.backbones import embedded, load_backbone
-from engine.backbones.checkpoints import quiet
-from engine.backbones.loading import pick_device
+from engine.backbones.quiet import quiet
+from engine.backbones.vectors import Vectors, memory_explained
+from engine.device import pick_device
 from engine.progress import Progress
-from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, no_side
-from engine.retrieval.coarse.embedders.demo import revision
+from engine.retrieval.coarse.embedders.base import no_side
 from engine.retrieval.coarse.sentences import SentenceEncoder
 
 _BATCH = 16
@@ -62,7 +62,7 @@ class SentencesOnly:
         entry = embedded.entry(name)
         self.identity: dict[str, Any] = {
             "name": name,
-            "revision": revision(name),
+            "revision": entry.revision,
             "architecture": entry.architecture,
             "preprocessing": {"text_tokens": 256},
             "note": entry.note,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.errors import AtomscopeError
 from engine.retrieval.fine.modes.task import Task, record
-from engine.retrieval.fine.pictures import Picture
+from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.prompts import DESCRIBE
 from engine.retrieval.fine.reader import Lens, Prompt, Reader
 from engine.retrieval.search.events import FineRecord

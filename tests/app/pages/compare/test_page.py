@@ -22,9 +22,10 @@ from app.pages.compare.saes import ComparedSAE, compared_saes
 from app.pages.compare.worker import Pair
 from app.ui import browser
 from engine.atlas import Atlas
+from engine.atlas.format.measured import record
 from engine.inspection.one_sae import ThroughSAE, through_sae
 from engine.metrics.matching import Matched
-from engine.sae import SparsemaxConfig, TopKConfig
+from engine.sae import SparsemaxConfig, TopKConfig, save_sae
 from engine.sae.registry import build_sae
 
 FIGURES = {
@@ -50,8 +51,8 @@ def pair(atlas_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     shutil.copytree(atlas_folder, folder)
     meta = json.loads((folder / "atlas.json").read_text())
     width, atoms = 24, int(meta["counts"]["atoms"])
-    build_sae(SparsemaxConfig(d_model=width, n_atoms=atoms)).save(folder / "sae")
-    build_sae(TopKConfig(d_model=width, n_atoms=atoms, k=4)).save(folder / "baselines" / "topk")
+    save_sae(build_sae(SparsemaxConfig(d_model=width, n_atoms=atoms)), folder / "sae")
+    save_sae(build_sae(TopKConfig(d_model=width, n_atoms=atoms, k=4)), folder / "baselines" / "topk")
     meta["measured"] = {"test": FIGURES | {"baselines": {"topk": FIGURES | {"fvu": 0.04, "l0_mean": 4.0}}}}
     (folder / "atlas.json").write_text(json.dumps(meta))
     monkeypatch.setenv(atlases.VARIABLE, str(folder))
@@ -94,6 +95,16 @@ def test_the_page_draws_figures_curves_and_matches(pair: Atlas) -> None:
     assert "What sparsity buys" in html and "Sparsity as guidance" in html and "K = 16" in html
     assert "How concentrated a class is" in html and "sparsemax in topk" in html
     assert html.count("<h2") >= 4
+
+
+def test_figures_written_under_a_running_server_are_shown(pair: Atlas) -> None:
+    """``atomscope evaluate --write`` in another process: nobody clears a cache, and the page has the new figures."""
+    before = _html(_run())
+    assert ">0.05<" in before and ">0.0123<" not in before
+    elsewhere = Atlas.open(pair.path)
+    record(elsewhere, "test", {"sparsemax": FIGURES | {"fvu": 0.0123}, "topk": FIGURES | {"fvu": 0.0456}})
+    after = _html(_run())
+    assert ">0.0123<" in after and ">0.0456<" in after and ">0.05<" not in after
 
 
 def test_the_address_chooses_and_a_wrong_name_is_told(pair: Atlas) -> None:

@@ -18,9 +18,9 @@ from PIL import Image
 
 from engine.atlas import Atlas
 from engine.atlas.format.schema import COLUMNS
-from engine.atlas.synthetic import write_synthetic_atlas
 from engine.atlas.validation import validate_atlas
 from engine.errors import InputError
+from tests.synthetic_atlas import write_synthetic_atlas
 
 
 @pytest.fixture(scope="module")

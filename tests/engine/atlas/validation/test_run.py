@@ -17,9 +17,9 @@ import pytest
 
 from engine.atlas.format.schema import arrow_schema
 from engine.atlas.format.tables import write_grouped
-from engine.atlas.synthetic import write_synthetic_atlas
 from engine.atlas.validation import validate_atlas
 from engine.files import sha256
+from tests.synthetic_atlas import write_synthetic_atlas
 
 M, N = 300, 30
 

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from engine.corpus import open_corpus
 from engine.errors import InputError
 from engine.progress import Silent
 from engine.retrieval.evaluation import benchmark_sugarcrepe, is_sugarcrepe, load_pairs
@@ -77,6 +80,15 @@ def test_karpathy(images: Path, tmp_path: Path) -> None:
         ),
         ("captions.txt", 'image,caption\n1.jpg,"A ""red thing ."\n1.jpg,"Red, all red"\n2.jpg,Green\n'),
         (
+            "results_20130124.token",
+            '1.jpg#0\tA "red thing .\n1.jpg#1\tRed, all red\n2.jpg#0\tGreen\n',
+        ),
+        (
+            "captions.jsonl",
+            '{"image": "1.jpg", "caption": ["A \\"red thing .", "Red, all red"]}\n{"image": "2.jpg", "text": "no"}\n'
+            '{"image": "2.jpg", "caption": "Green"}\n',
+        ),
+        (
             "flickr_annotations_30k.csv",
             'raw,sentids,split,filename,img_id\n"[""A \\""red thing ."", ""Red, all red""]","[0]",test,1.jpg,0\n'
             '"[""Green""]","[1]",test,2.jpg,1\n',
@@ -96,7 +108,13 @@ def test_flickr(name: str, content: str, images: Path, tmp_path: Path) -> None:
         ("x.json", "{}", "neither a COCO captions file"),
         ("x.json", "[1]", "neither a COCO captions file"),
         ("x.json", "{", "is not valid JSON"),
-        ("x.csv", "a,b\n1,2\n", "has no column of pictures"),
+        ("x.csv", "a,b\n1,2\n", r"has no column that names the images: call it file_name \(its columns: a, b\)"),
+        ("x.csv", "image,b\n1,2\n", r"has no column of captions: call it caption \(its columns: image, b\)"),
+        ("x.csv", "image,caption\n1.jpg,A man, a dog\n", "line 2: 3 fields, but the header has 2"),
+        ("x.txt", "image,caption\n1.jpg,A man, a dog\n", "line 2: 3 fields, but the header has 2"),
+        ("x.tsv", "caption\timage\nA man\ta dog\t1.jpg\n", "line 2: 3 fields, but the header has 2"),
+        ("x.csv", "image|caption\n1.jpg\n", "line 2: 1 fields, but the header has 2"),
+        ("x.csv", "image,caption\n1.jpg,Gr\udcfcn\n", "is not UTF-8 text"),
         (
             "x.csv",
             "image,caption\nnowhere.jpg,a\n",
@@ -107,9 +125,54 @@ def test_flickr(name: str, content: str, images: Path, tmp_path: Path) -> None:
     ],
 )
 def test_faults_are_one_sentence(name: str, content: str, sentence: str, images: Path, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(InputError, match=sentence):
         load_pairs(tmp_path / name, images)
+
+
+def test_all_captions_of_a_data_set_are_asked(images: Path, tmp_path: Path) -> None:
+    """A Hugging Face data set with five captions of each picture: elsewhere the first is used, and that is said."""
+    pictures = [{"bytes": (images / name).read_bytes(), "path": name} for name in NAMES]
+    said = [[f"caption {i}-{n}" for n in range(5)] for i in range(2)] + [["caption 2-0"]]
+    (tmp_path / "ds" / "data").mkdir(parents=True)
+    table = pa.table({"image": pictures, "caption": said})
+    pq.write_table(table, tmp_path / "ds" / "data" / "test-00000-of-00001.parquet")
+    corpus = open_corpus(tmp_path / "ds")
+    assert corpus.items["caption"].tolist() == ["caption 0-0", "caption 1-0", "caption 2-0"]
+    assert corpus.warnings == [
+        "2 of 3 pictures have several captions; only the first of each is used, but a benchmark asks all of them."
+    ]
+    pairs = load_pairs(tmp_path / "ds", split=None)
+    assert pairs.captions == [caption for several in said for caption in several] and not pairs.own
+    assert pairs.owners.tolist() == [0] * 5 + [1] * 5 + [2] and pairs.split == "test"
+    assert corpus.captions(2) == ("caption 2-0",)
+
+
+def test_all_captions_of_a_folder_are_asked(images: Path) -> None:
+    (images / "captions.csv").write_text("image,caption,label\n1.jpg,one,a\n1.jpg,eins,b\n2.jpg,two,c\n")
+    pairs = load_pairs(images)
+    assert pairs.captions == ["one", "eins", "two"] and pairs.owners.tolist() == [0, 0, 1]
+    assert pairs.corpus.items["label"].tolist() == ["a", "c", ""]
+    assert pairs.corpus.warnings == [
+        "captions.csv: 1 rows name an image again; only the first row of each is used.",
+        "captions.csv: 1 of 2 pictures have several captions; only the first of each is used, but a benchmark asks all of "
+        "them.",
+        "captions.csv: 1 of 3 images have no row in it.",
+    ]
+    (images / "captions.csv").write_text("image,caption\n1.jpg,one\n2.jpg,two\n")
+    assert load_pairs(images).own
+
+
+def test_one_reader_serves_folders_and_benchmarks(images: Path, tmp_path: Path) -> None:
+    """Captions cut at a comma would make two pictures answer for each other; COCO's file also captions a folder."""
+    (tmp_path / "captions.csv").write_text("image,caption\n1.jpg,A man, a dog\n2.jpg,A man, alone\n")
+    for read in (lambda path: load_pairs(path, images), lambda path: open_corpus(images, path)):
+        with pytest.raises(InputError, match=r"captions\.csv, line 2: 3 fields, but the header has 2"):
+            read(tmp_path / "captions.csv")
+    (tmp_path / "coco.json").write_text(json.dumps(coco()))
+    corpus = open_corpus(images, tmp_path / "coco.json")
+    assert corpus.items["caption"].tolist() == ["caption 0", "caption 1", "caption 2"]
+    assert corpus.captions(0) == ("caption 0", "caption 4", "caption 8")
 
 
 def test_other_corpora_bring_their_own_pictures(image_folder: Path) -> None:

@@ -139,7 +139,7 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engine.retrieval.coarse.embedders.load_embedder", lambda *_: colour_embedder)
+    monkeypatch.setattr("engine.retrieval.search.opening.load_embedder", lambda *_: colour_embedder)
     command = ["prepare", "--corpus", str(image_folder), "--mllm", tiny_mllm("llava")]
     assert run([*command, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)

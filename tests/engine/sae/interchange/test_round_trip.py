@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.cli.main import run
 from engine.errors import InputError
-from engine.sae import SparseAutoencoder, SparsemaxConfig, SparsemaxSAE, load_sae
+from engine.sae import SparseAutoencoder, SparsemaxConfig, SparsemaxSAE, load_sae, save_sae
 from engine.sae.interchange import export_sae, import_sae, write_run
 
 Make = Callable[..., SparseAutoencoder]
@@ -157,7 +157,7 @@ def test_sparsemax_has_no_place_there(tmp_path: Path) -> None:
 
 def test_the_commands(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_folder, out, back = tmp_path / "run", tmp_path / "out", tmp_path / "back"
-    make("gated").save(run_folder)
+    save_sae(make("gated"), run_folder)
     assert run(["export", str(run_folder), "-o", str(out)]) == 0
     assert run(["import", str(out), "-o", str(back)]) == 0
     said = capsys.readouterr()

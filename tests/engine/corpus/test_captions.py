@@ -1,4 +1,4 @@
-"""Caption files: four formats, many names for the columns, and one sentence for each that cannot be parsed."""
+"""Captions files: their formats, many names for the columns, and one sentence for each that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.corpus.items import id_fault, keyword_list, split_name, text
-from engine.corpus.sidecars import read_sidecar, recognise
+from engine.corpus.captions import is_captions_file, read_captions
+from engine.corpus.items import captions_of, id_fault, keyword_list, split_name, text
+from engine.corpus.tables import recognise
 from engine.errors import InputError
 
 TABLE = {
@@ -38,7 +39,7 @@ def write(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
 def test_every_format_reads_the_same(tmp_path: Path, suffix: str) -> None:
-    first, second = read_sidecar(write(tmp_path / f"captions{suffix}"))
+    first, second = read_captions(write(tmp_path / f"captions{suffix}"))
     assert (first.file, second.file) == ("a.jpg", "b/c.png")
     assert first.known == {
         "caption": 'He said "hi", twice',
@@ -52,7 +53,7 @@ def test_every_format_reads_the_same(tmp_path: Path, suffix: str) -> None:
 
 def test_semicolons_of_a_spreadsheet(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text('filename;caption\na.jpg;"one; two, three"\n')
-    assert read_sidecar(tmp_path / "c.csv")[0].known["caption"] == "one; two, three"
+    assert read_captions(tmp_path / "c.csv")[0].known["caption"] == "one; two, three"
 
 
 @pytest.mark.parametrize(
@@ -77,23 +78,78 @@ def test_a_file_that_cannot_be_parsed_gets_one_sentence(tmp_path: Path, name: st
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(InputError, match=sentence) as refusal:
-        read_sidecar(path)
+        read_captions(path)
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 def test_short_rows_and_missing_keys_are_blank(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("file_name,caption,label\na.jpg\n\nb.jpg,x\n")
-    assert [row.known for row in read_sidecar(tmp_path / "c.csv")] == [
+    assert [row.known for row in read_captions(tmp_path / "c.csv")] == [
         {"caption": "", "label": ""},
         {"caption": "x", "label": ""},
     ]
     (tmp_path / "c.jsonl").write_text(
         '{"file_name": "a.jpg", "label": null}\n{"file_name": "b.jpg", "caption": ["x", "y"]}\n'
     )
-    assert [row.known for row in read_sidecar(tmp_path / "c.jsonl")] == [
+    assert [row.known for row in read_captions(tmp_path / "c.jsonl")] == [
         {"caption": "", "label": ""},
         {"caption": "x", "label": ""},
     ]
+
+
+def test_a_row_must_reach_what_is_needed(tmp_path: Path) -> None:
+    """Of a benchmark's file, every row must have its caption; a picture without one is no row of it."""
+    (tmp_path / "c.csv").write_text("file_name,caption,label\na.jpg,x\n\nb.jpg\n")
+    with pytest.raises(InputError, match=r"c\.csv, line 4: 1 fields, but the header has 3"):
+        read_captions(tmp_path / "c.csv", needed=("caption",))
+    # One line of Flickr30k's results.csv lacks a bar.
+    (tmp_path / "results.csv").write_text("image_name| comment_number| comment\n1.jpg| 0| One .\n1.jpg| 4   Two .\n")
+    with pytest.raises(
+        InputError, match="line 3: 2 fields, but the header has 3. Put text that holds a vertical bar in"
+    ):
+        read_captions(tmp_path / "results.csv", needed=("caption",))
+    (tmp_path / "c.csv").write_text("file_name,label\na.jpg,x\n")
+    with pytest.raises(InputError, match=r"no column of captions: call it caption \(its columns: file_name, label\)"):
+        read_captions(tmp_path / "c.csv", needed=("caption",))
+
+
+def test_entries_with_several_captions(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text(
+        json.dumps({"image": "a.jpg", "caption": ["x", "", "y"]})
+        + "\n"
+        + json.dumps({"image": "b.jpg", "caption": [{"raw": " z ", "tokens": ["z"]}]})
+    )
+    (tmp_path / "c.csv").write_text('filename,raw\n"a.jpg","[""x"", ""y""]"\n"b.jpg",z\n')
+    for name in ("c.jsonl", "c.csv"):
+        rows = read_captions(tmp_path / name)
+        assert [row.captions for row in rows] == [("x", "y"), ("z",)]
+        assert [row.known["caption"] for row in rows] == ["x", "z"]
+
+
+def test_the_token_file_of_flickr30k(tmp_path: Path) -> None:
+    path = tmp_path / "results_20130124.token"
+    path.write_text('1.jpg#0\tA "red" thing, here .\n1.jpg#1\t"Red" | all red\n\nphoto#2.jpg#0\tGreen\n')
+    assert [(row.file, row.captions) for row in read_captions(path)] == [
+        ("1.jpg", ('A "red" thing, here .',)),
+        ("1.jpg", ('"Red" | all red',)),
+        ("photo#2.jpg", ("Green",)),
+    ]
+    path.write_text("1.jpg#0\tone\n2.jpg two\n")
+    with pytest.raises(InputError, match="line 2: not a picture's name, #, a number, a tab and a caption"):
+        read_captions(path)
+
+
+def test_which_text_files_hold_captions(tmp_path: Path) -> None:
+    for first, captions in {
+        "image,caption": True,
+        "1.jpg#0\tA dog": True,
+        "A dog, on an image": False,
+        "caption": False,
+        "": False,
+    }.items():
+        (tmp_path / "x.txt").write_text(first + "\n")
+        assert is_captions_file(tmp_path / "x.txt") is captions
+    assert not is_captions_file(tmp_path) and not is_captions_file(tmp_path / "gone.csv")
 
 
 def test_the_most_telling_column_wins() -> None:
@@ -108,6 +164,23 @@ def test_the_most_telling_column_wins() -> None:
 )
 def test_cells_become_text(cell: object, words: str) -> None:
     assert text(cell) == words
+
+
+@pytest.mark.parametrize(
+    ("cell", "captions"),
+    [
+        (None, []),
+        ("", []),
+        (" x ", ["x"]),
+        ("[photo] a dog", ["[photo] a dog"]),
+        ("[1, 2]", ["[1, 2]"]),
+        ("[" * 100_000, ["[" * 100_000]),
+        (("a", " ", "b"), ["a", "b"]),
+        ([{"raw": "a"}, {"tokens": []}], ["a"]),
+    ],
+)
+def test_captions_of_a_cell(cell: object, captions: list[str]) -> None:
+    assert captions_of(cell) == captions
 
 
 @pytest.mark.parametrize(
@@ -157,5 +230,5 @@ def test_csv_gives_back_what_was_written(tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("csv") / "captions.csv"
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         csv.writer(file).writerows([("file_name", "caption"), *rows])
-    read = [(row.file, row.known["caption"]) for row in read_sidecar(path)]
+    read = [(row.file, row.known["caption"]) for row in read_captions(path)]
     assert read == [(text(name), text(caption)) for name, caption in rows]

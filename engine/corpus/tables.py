@@ -1,25 +1,46 @@
-"""Caption files beside images: CSV, TSV, JSON lines and Parquet, with the column names people really use."""
+"""Tables people have: CSV, TSV, JSON lines and Parquet, with the column names they really use."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engine.corpus.items import keyword_list, split_name, text
+from engine.corpus.items import captions_of, keyword_list, split_name, text
 from engine.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-AUTOMATIC = frozenset(stem + suffix for stem in ("captions", "metadata") for suffix in SUFFIXES)
-"""File names found without being named; ``metadata.*`` with a ``file_name`` column is the imagefolder convention of
-Hugging Face's datasets library."""
 
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "file": ("file_name", "filename", "file", "image", "image_path", "image_file", "img", "path", "filepath", "id"),
-    "caption": ("caption", "captions", "text", "description", "title", "alt", "alt_text", "prompt"),
+    "file": (
+        "file_name",
+        "filename",
+        "image_name",
+        "file",
+        "image",
+        "image_path",
+        "image_file",
+        "img",
+        "path",
+        "filepath",
+        "id",
+    ),
+    "caption": (
+        "caption",
+        "captions",
+        "text",
+        "description",
+        "title",
+        "alt",
+        "alt_text",
+        "prompt",
+        "raw",
+        "comment",
+        "sentences",
+    ),
     "label": ("label", "class", "category", "labels", "class_name", "label_name"),
     "split": ("split", "subset", "partition", "fold"),
     "keywords": ("keywords", "keyword", "tags"),
@@ -31,14 +52,6 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 TEXT_NAMES = ("text", "content", "document", "body", "sentence", "caption")
 """What the column of texts of a text corpus may be called, the most telling first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a caption file: the image's name as written, and what is known of it, by item column."""
-
-    file: str
-    known: dict[str, Any]
 
 
 def recognise(columns: Iterable[str]) -> dict[str, str]:
@@ -56,46 +69,45 @@ def clean(meaning: str, value: Any) -> Any:
     """A cell as the items table holds it."""
     if meaning == "keywords":
         return keyword_list([] if value is None else value)
+    if meaning == "caption":
+        return next(iter(captions_of(value)), "")
     return split_name(value) if meaning == "split" else text(value)
-
-
-def read_sidecar(path: Path) -> list[Row]:
-    """All rows of a caption file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be parsed or has no column that names the images.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path} is no caption file: use {', '.join(SUFFIXES)}.")
-    columns, table = read_table(path)
-    known = recognise(columns)
-    file = known.pop("file", None)
-    if file is None:
-        has = f"its columns: {', '.join(columns)}" if columns else "it is empty"
-        raise InputError(f"{path} has no column that names the images: call it file_name ({has}).")
-    return [
-        Row(text(row.get(file)), {meaning: clean(meaning, row.get(name)) for meaning, name in known.items()})
-        for row in table
-    ]
 
 
 Table = tuple[list[str], list[dict[str, Any]]]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, needed: Sequence[str] = ()) -> Table:
     """Columns and rows of a CSV, TSV, JSON lines or Parquet file (of Parquet only the columns that mean something here).
+
+    Parameters
+    ----------
+    needed : sequence of str
+        Item columns (or "file") that a row of a CSV file must reach; the cells after them may be left out.
 
     Raises
     ------
     InputError
         If it is none of these, or cannot be parsed.
     """
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise InputError(f"{path} is no table: use {', '.join(SUFFIXES)}.")
+    with _explained(path):
+        return _read_csv(path, needed) if read is _read_csv else read(path)
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file without their ends. Raises ``InputError`` if it cannot be read."""
+    with _explained(path), path.open(encoding="utf-8-sig") as file:
+        for line in file:
+            yield line.rstrip("\n")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        return _READERS[path.suffix.lower()](path)
-    except KeyError:
-        raise InputError(f"{path} is no table: use {', '.join(SUFFIXES)}.") from None
+        yield
     except FileNotFoundError:
         raise InputError(f"The file {path} does not exist.") from None
     except UnicodeDecodeError:
@@ -104,23 +116,30 @@ def read_table(path: Path) -> Table:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
 
 
-def _read_csv(path: Path) -> Table:
+def separator_of(header: str) -> str:
+    """What stands between the cells of a header line."""
+    return max(",;\t|", key=header.count)  # the comma comes first and wins where none occurs
+
+
+def _read_csv(path: Path, needed: Sequence[str] = ()) -> Table:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        header = file.readline()
-        delimiter = max(",;\t|", key=header.count)  # the comma comes first and wins where none occurs
+        separator = separator_of(file.readline())
         file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        reader = csv.reader(file, delimiter=separator, strict=True)
         try:
             columns = next(reader, [])
+            known = recognise(columns)
+            least = max((columns.index(known[meaning]) + 1 for meaning in needed if meaning in known), default=0)
             table = []
             for cells in reader:
-                if len(cells) > len(columns):
+                if not any(cells):
+                    continue
+                if not least <= len(cells) <= len(columns):
                     raise InputError(
                         f"{path}, line {reader.line_num}: {len(cells)} fields, but the header has {len(columns)}. "
-                        "Put text that holds a comma in double quotes."
+                        f"Put text that holds {_SEPARATORS[separator]} in double quotes."
                     )
-                if any(cells):
-                    table.append(dict(zip(columns, cells, strict=False)))
+                table.append(dict(zip(columns, cells, strict=False)))
         except csv.Error as error:
             raise InputError(f"{path}, line {reader.line_num}: not valid CSV ({error}).") from None
     return columns, table
@@ -158,9 +177,12 @@ def _read_parquet(path: Path) -> Table:
         raise InputError(f"{path} is not valid Parquet ({str(error).splitlines()[0]}).") from None
 
 
-_READERS = {
+_SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
+_READERS: Mapping[str, Callable[[Path], Table]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
+    ".txt": _read_csv,
+    ".token": _read_csv,
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
     ".parquet": _read_parquet,

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConfig
 
-from engine.backbones.checkpoints import Source, explained, quiet, revision_of, vision_config
-from engine.backbones.loading import pick_device
+from engine.backbones.checkpoints import Source, explained, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
+from engine.backbones.quiet import quiet
+from engine.backbones.vectors import Vectors, memory_explained, unit
+from engine.device import pick_device
 from engine.errors import InputError
-from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, unit
 from kernels.products import quicken
 
 _BATCH = 16
@@ -42,15 +43,10 @@ class DualEncoder:
         vision = vision_config(config, source.name)
         text = config.get_text_config()
         with quiet(), explained(source):
-            self._tokenizer = AutoTokenizer.from_pretrained(source.location, local_files_only=source.offline)
-            try:
-                self._preprocessor = load_preprocessor(
-                    source.location, vision.model_type, getattr(vision, "image_size", None), source.offline
-                )
-            except ValueError as error:
-                raise InputError(f"{source.name} cannot be used: {error}.") from error
+            self._tokenizer = AutoTokenizer.from_pretrained(source.location, **source.access)
+            self._preprocessor = load_preprocessor(source, vision)
             model, report = AutoModel.from_pretrained(
-                source.location, dtype="float32", local_files_only=source.offline, output_loading_info=True
+                source.location, dtype="float32", output_loading_info=True, **source.access
             )
         if report["missing_keys"]:
             raise InputError(
@@ -66,7 +62,7 @@ class DualEncoder:
         self._longest = min(int(self._tokenizer.model_max_length), int(text.max_position_embeddings))
         self.identity: dict[str, Any] = {
             "name": source.name,
-            "revision": revision_of(source, config),
+            "revision": revision_of(source),
             "architecture": type(model).__name__,
             "preprocessing": self._preprocessor.to_dict() | {"text_tokens": self._longest},
             "note": source.note,
