@@ -172,7 +172,7 @@ def colour_embedder() -> Embedder:
     import numpy as np
     from PIL import Image
 
-    from engine.retrieval.coarse.embedders.base import Vectors, unit
+    from engine.backbones.vectors import Vectors, unit
 
     class ColourEmbedder:
         modalities = frozenset(("text", "image"))

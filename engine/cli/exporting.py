@@ -16,8 +16,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder of `atomscope train`, or the sae/ folder of an atlas.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
-    format: Annotated[str, typer.Option(help="saelens.")] = "saelens",
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write the SAE to.")],
+    format: Annotated[str, typer.Option(help="Format to write: saelens.")] = "saelens",
 ) -> None:
     """Write a trained SAE as a SAELens folder (cfg.json, sae_weights.safetensors).
 

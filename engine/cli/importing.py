@@ -14,12 +14,14 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def import_(
-    source: Annotated[Path, typer.Argument(help="SAELens folder, or the .pt file of a published sparsemax SAE.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.")],
-    format: Annotated[str, typer.Option(help="auto, saelens or sparsemax-sae.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Storage of the weights: float32 or float16.")] = "float32",
+    source: Annotated[Path, typer.Argument(help="SAELens folder, or .pt file of the published sparsemax SAE.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write the run to.")],
+    format: Annotated[
+        str, typer.Option(help="Format of the source: auto (found out), saelens or sparsemax-sae.")
+    ] = "auto",
+    dtype: Annotated[str, typer.Option(help="Number format of the weights: float32 or float16.")] = "float32",
 ) -> None:
-    """Read an SAE of another tool and write it as a run folder, to evaluate it or to make an atlas of it.
+    """Read an SAE of another tool and write it as a run folder, to evaluate it or to build an atlas of it.
 
     Nothing in a file is executed: safetensors are read as they are, and a .pt file with weights_only.
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 
 import typer
 
-from engine.cli.console import err, out
+from engine.cli.console import err, out, print_table
 from engine.errors import AtomscopeError, InputError
+from engine.table import Table
 
 # Command -> (module, one line for the list). Each module holds a ``typer.Typer`` called ``app``.
 COMMANDS = {
-    "serve": ("engine.cli.serve", "Open the dashboard (default: the demo atlas)."),
+    "serve": ("engine.cli.serve", "Open the dashboard in the browser."),
     "extract": ("engine.cli.extract", "Run a model over a corpus and store one layer's activations."),
-    "train": ("engine.cli.train", "Train a sparse autoencoder on stored activations."),
+    "train": ("engine.cli.train", "Train sparse autoencoders on stored activations."),
     "sweep": ("engine.cli.sweep", "Train many sparse autoencoders from one config file."),
     "atlas": ("engine.cli.atlas", "Build a concept atlas from a trained SAE and stored activations."),
-    "evaluate": ("engine.cli.evaluate", "Measure an atlas on held-out data."),
-    "search": ("engine.cli.search", "Search a collection: a coarse pool, then a model that reads it."),
+    "evaluate": ("engine.cli.evaluate", "Measure the SAEs of an atlas, or training runs, on held-out data."),
+    "search": ("engine.cli.search", "Search a collection with words or a picture."),
     "prepare": ("engine.cli.prepare", "Embed a collection and read its pictures ahead of live searches."),
-    "benchmark-retrieval": ("engine.cli.benchmark_retrieval", "Measure the search: recall of coarse, fine, enhanced."),
-    "import": ("engine.cli.importing", "Read an SAE of another tool: SAELens, the published sparsemax SAE."),
+    "benchmark-retrieval": ("engine.cli.benchmark_retrieval", "Measure how often a search finds the right answer."),
+    "import": ("engine.cli.importing", "Read an SAE of another tool: SAELens, or the published sparsemax SAE."),
     "export": ("engine.cli.exporting", "Write a trained SAE as a SAELens folder."),
     "validate": ("engine.cli.validate", "Check every file of an atlas."),
-    "lab": ("engine.cli.lab", "Experiments with a known answer: synthetic superposition."),
-    "demo": ("engine.cli.demo", "Fetch the demo weights; rebuild the demo from its sources."),
+    "lab": ("engine.cli.lab", "Compare SAEs: those of a sweep, or on synthetic data."),
+    "demo": ("engine.cli.demo", "Fetch the demo's weights, or rebuild the demo from its sources."),
 }
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -65,6 +67,8 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
+    if not sys.warnoptions:  # what a library means to rename concerns us, and nobody who types a command
+        warnings.simplefilter("ignore", FutureWarning)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -75,8 +79,7 @@ def _say(error: Exception, status: int) -> int:
 
 def _overview() -> None:
     out.print("usage: atomscope COMMAND [OPTIONS]\n\nSee what a model's activations are made of.\n", markup=False)
-    for name, (_, line) in COMMANDS.items():
-        out.print(f"  {name:<20} {line}", markup=False)
+    print_table(Table((), tuple((f"  {name}", line) for name, (_, line) in COMMANDS.items())), words=(0, 1))
     out.print("\natomscope COMMAND --help explains a command.", markup=False)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine.cli.console import TerminalProgress, next_step, out, print_json
+from engine.cli.options import Captions, Device, EmbedderName, Json, SearchedPath
 from engine.paths import DEMO_CORPUS
 
 app = typer.Typer(add_completion=False)
@@ -15,41 +15,30 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def prepare(
-    corpus: Annotated[
-        Path, typer.Option(help="Folder of images, Parquet shards, data set folder or text file.")
-    ] = DEMO_CORPUS,
-    mllm: Annotated[str, typer.Option(help="Model that reads the pool: demo, hub id or folder.")] = "demo",
-    embedder: Annotated[
-        str, typer.Option(help="Model of the coarse stage: demo, or a CLIP, SigLIP or sentence-transformers model.")
+    corpus: SearchedPath = DEMO_CORPUS,
+    mllm: Annotated[
+        str, typer.Option(help="Multimodal model that reads the pictures: demo, a hub id or a folder.")
     ] = "demo",
-    split: Annotated[str, typer.Option(help="Prepare only items of this split.")] = "",
-    captions: Annotated[Path | None, typer.Option(help="CSV, JSONL or Parquet file with captions.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    embedder: EmbedderName = "demo",
+    split: Annotated[str, typer.Option(help="Split to prepare.", show_default="all items")] = "",
+    captions: Captions = None,
+    device: Device = "auto",
+    json: Json = False,
 ) -> None:
     """Embed a collection and run the model's vision tower over its pictures, once, before anybody searches.
 
-    A search then reads only words. What was read is kept in the cache, for this model and its preprocessing: run the same
-    command after a stop and it goes on; delete the cache's folder retrieval/pictures to have the space back.
+    A search then reads only words. What was read is kept in the cache, for this model and its preprocessing. If the command
+    was stopped, run it again: it goes on where it was. To have the space back, delete the cache's folder retrieval/pictures.
 
     Example: atomscope prepare --corpus photos/
     """
     from dataclasses import asdict
 
-    from engine.corpus import open_corpus
-    from engine.retrieval.coarse.collection import open_collection
-    from engine.retrieval.coarse.embedders import load_embedder
-    from engine.retrieval.fine.mllm_scorer import FineScorer
-    from engine.retrieval.fine.model import load_mllm
-    from engine.retrieval.fine.preparation import prepare as run
+    from engine.retrieval.fine.preparation import prepare_corpus
+    from engine.retrieval.search.opening import SearchedCorpus
 
-    progress = TerminalProgress()
-    opened = open_corpus(corpus, captions)
-    collection = open_collection(opened, load_embedder(embedder, device, progress), progress)
-    rows = collection.rows(split)
-    for warning in collection.warnings:
-        progress.warn(warning)
-    done = run(collection, FineScorer(load_mllm(mllm, device, progress)), rows, progress)
+    searched = SearchedCorpus(path=corpus, captions=captions, embedder=embedder, split=split)
+    done, collection = prepare_corpus(searched, mllm, device, TerminalProgress())
     if json:
         print_json({"corpus": collection.describe(), "mllm": mllm} | asdict(done))
     else:

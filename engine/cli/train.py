@@ -2,59 +2,97 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from engine.cli.console import TerminalProgress, err, next_step
+from engine.cli.options import Acts, Device, Tensorboard, finite
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def train(
-    acts: Annotated[Path, typer.Option(help="Activation store, made by `atomscope extract`.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Run folder to write.")],
+    acts: Acts,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write the run to.")],
     sae: Annotated[
         list[str] | None,
-        typer.Option(help="NAME[:key=value,...], such as sparsemax or topk:k=32. Repeat it to train several at once."),
+        typer.Option(
+            help="NAME[:key=value,...], such as sparsemax or topk:k=32. Given several times, all are trained in one pass.",
+            show_default="sparsemax",
+        ),
     ] = None,
     atoms: Annotated[
         int | None,
-        typer.Option(help="Atoms in the dictionary.", show_default="one for 128 training tokens, 512 to 8192"),
+        typer.Option(
+            help="Number of atoms in the dictionary.", show_default="one per 128 training tokens, 512 to 8192"
+        ),
     ] = None,
-    values: Annotated[str | None, typer.Option(help="Sparsemax: score or probability.")] = None,
-    scale: Annotated[float, typer.Option(help="Sparsemax: factor on the scores; larger is sparser.")] = 0.6,
-    learn_scale: Annotated[bool, typer.Option("--learn-scale", help="Sparsemax: train the scale.")] = False,
-    gate: Annotated[str | None, typer.Option(help="Sparsemax: frequency gate, none, frequency or published.")] = None,
+    values: Annotated[
+        str | None, typer.Option(help="Sparsemax: what the codes are, score or probability.", show_default="score")
+    ] = None,
+    scale: Annotated[
+        float, typer.Option(help="Sparsemax: factor on the scores; a larger one makes codes sparser.", callback=finite)
+    ] = 0.6,
+    learn_scale: Annotated[bool, typer.Option("--learn-scale", help="Sparsemax: train the scale, too.")] = False,
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            help="Sparsemax: gate that shuts atoms which fire too often: none, frequency or published.",
+            show_default="none",
+        ),
+    ] = None,
     init: Annotated[
-        str, typer.Option(help="Start from tokens far from each other (spread), any tokens (data), or random.")
+        str,
+        typer.Option(
+            help="Initial atoms: spread (training tokens far from each other), data (any training tokens) or random."
+        ),
     ] = "spread",
-    normalise: Annotated[str, typer.Option(help="Input normalisation: none, centre or standardise.")] = "standardise",
-    loss: Annotated[str | None, typer.Option(help="published or nmse.")] = None,
+    normalise: Annotated[
+        str, typer.Option(help="Normalisation of the input: none, centre or standardise.")
+    ] = "standardise",
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="Loss: published or nmse (normalised mean squared error).", show_default="the architecture's"
+        ),
+    ] = None,
     epochs: Annotated[
         float | None,
-        typer.Option(help="Passes over the training split.", show_default="8; more where that is under 300 steps"),
+        typer.Option(
+            help="Passes over the training split.",
+            show_default="8; more where that is under 300 steps",
+            callback=finite,
+        ),
     ] = None,
-    tokens: Annotated[int | None, typer.Option(help="Training tokens in all, instead of --epochs.")] = None,
-    batch: Annotated[int, typer.Option(help="Tokens a step.")] = 4096,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    warmup: Annotated[int, typer.Option(help="Warm-up steps.")] = 500,
-    seed: Annotated[int, typer.Option(help="Seed of the start and of the token order.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Storage of the weights: float32, float16 or int8.")] = "float32",
-    precision: Annotated[str, typer.Option(help="Matrix products in float32, or in bf16 on a GPU.")] = "float32",
-    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
+    tokens: Annotated[
+        int | None, typer.Option(help="Number of training tokens in all, repeats included; replaces --epochs.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Tokens per training step.")] = 4096,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.", callback=finite)] = 1e-3,
+    warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises to its peak.")] = 500,
+    seed: Annotated[int, typer.Option(help="Random seed of the initial weights and of the order of tokens.")] = 0,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="Number format of the finished weights: float32, float16 or int8.")
+    ] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="Arithmetic of matrix products: float32, or bf16 on a GPU.")
+    ] = "float32",
+    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between two checkpoints.", callback=finite)] = 5.0,
     split: Annotated[
-        str, typer.Option(help="Under torchrun: processes share the tokens of a batch, or the atoms of the dictionary.")
+        str,
+        typer.Option(
+            help="Under torchrun, what the processes share among them: tokens (those of each batch) or dictionary (its atoms)."
+        ),
     ] = "tokens",
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard curves.")] = False,
+    tensorboard: Tensorboard = False,
 ) -> None:
     """Train sparse autoencoders on the train split of an activation store.
 
-    Several --sae see the same batches in one pass. Run the same command again after a stop and it goes on from the last
+    Several --sae see the same batches in one pass. If the command was stopped, run it again: it goes on from the last
     checkpoint.
 
     On several GPUs or machines, torchrun --nproc-per-node N --no-python atomscope train ... gives the same SAE: each process
@@ -63,13 +101,9 @@ def train(
     The defaults are the settings of the demo atlas, chosen for clear concepts. The sparsemax SAE as published:
     --normalise none --init random --scale 1 --lr 4e-4.
     """
-    from engine.activations import ActivationStore
-    from engine.distributed import joined
-    from engine.sae import parse_config
     from engine.training import TrainConfig
-    from engine.training import train as run
+    from engine.training.on_store import train_on_store
 
-    store = ActivationStore.open(acts)
     given: dict[str, Any] = {
         "values": values,
         "scale": scale,
@@ -79,15 +113,7 @@ def train(
         "normalise": normalise,
         "loss": loss,
     }
-    settings = {key: value for key, value in given.items() if value is not None}
-    available = len(store.rows("train")) * store.n_positions or store.n_tokens
-    if atoms is None:
-        atoms = default_atoms(available)
-    if epochs is None:
-        epochs = default_epochs(available, batch)
-    configs = [parse_config(text, store.d_model, atoms, **settings) for text in sae or ["sparsemax"]]
     options = TrainConfig(
-        epochs=epochs,
         tokens=tokens,
         batch_tokens=batch,
         lr=lr,
@@ -98,33 +124,20 @@ def train(
         precision=precision,
         checkpoint_minutes=checkpoint_minutes,
     )
-    with joined() as group:
-        folders = run(configs, store, out, options, TerminalProgress(), tensorboard, group, split)
-    if not group.first:
-        return
-    for folder in folders:
-        err.print(f"trained {folder}: {last_row(folder)}", markup=False, soft_wrap=True)
-    next_step(f"atomscope atlas --sae {folders[0]} --acts {acts} -o ATLAS")
-
-
-def default_atoms(tokens: int) -> int:
-    """A dictionary the data can fill: the power of two below one atom for 128 tokens, between 512 and 8192."""
-    return min(max(1 << max(tokens // 128, 1).bit_length() - 1, 512), 8192)
-
-
-def default_epochs(tokens: int, batch: int) -> float:
-    """The demo's 8 passes; on a small folder as many as make 300 steps, since fewer leave the start as it was."""
-    return max(8.0, float(math.ceil(300 * batch / max(tokens, 1)))) if batch > 0 else 8.0
-
-
-def last_row(folder: Path) -> str:
-    """The end of a run's training log in words."""
-    import pandas as pd
-
-    from engine.training.loop import LOG
-
-    log = pd.read_parquet(folder / LOG)
-    row = log.iloc[-1]
-    words = f"NMSE {row['nmse']:.4f}, L0 {row['l0']:.1f}, dead {row['dead']:.1%} after {int(row['tokens']):,} tokens"
-    held_out = log["validation_nmse"].dropna()
-    return words + (f"; NMSE on the validation split {held_out.iloc[-1]:.4f}" if len(held_out) else "")
+    settings = {key: value for key, value in given.items() if value is not None}
+    runs = train_on_store(
+        acts,
+        out,
+        sae or ["sparsemax"],
+        settings,
+        options,
+        atoms,
+        epochs,
+        split=split,
+        tensorboard=tensorboard,
+        progress=TerminalProgress(),
+    )
+    for run in runs:
+        err.print(f"trained {run.folder}: {run.summary}", markup=False, soft_wrap=True)
+    if runs:
+        next_step(f"atomscope atlas --sae {runs[0].folder} --acts {acts} -o ATLAS")

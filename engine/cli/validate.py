@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.cli.console import TerminalProgress, err, next_step, out, print_json
+from engine.cli.options import Json
 
 app = typer.Typer(add_completion=False)
 
@@ -16,10 +17,10 @@ FAULTY = 2
 
 @app.command()
 def validate(
-    atlas: Annotated[Path, typer.Argument(help="Folder of the atlas.")],
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    atlas: Annotated[Path, typer.Argument(help="Folder of the atlas to check.")],
+    json: Json = False,
 ) -> None:
-    """Check every file of an atlas against the format, one line a fault. Exit status 2 when there are faults."""
+    """Check every file of an atlas against the format. Prints one line per fault; the exit status is then 2."""
     from engine.atlas.validation import validate_atlas
 
     faults = validate_atlas(atlas, TerminalProgress())

@@ -15,7 +15,7 @@ from engine.atlas.format.measured import record
 from engine.backbones import load_backbone
 from engine.corpus import open_corpus
 from engine.errors import InputError
-from engine.metrics import evaluate
+from engine.evaluation import measure
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
 from engine.sae import BatchTopKConfig, JumpReLUConfig, SparsemaxConfig, TopKConfig, load_sae
@@ -61,7 +61,7 @@ def build_demo_atlas(
     common |= {"normalise": "standardise", "init": "spread"}
     runs, test = work / "runs" / "demo", store.rows("test")
     (sparsemax,) = train([SparsemaxConfig(**common, scale=0.6)], store, runs / "sparsemax", recipe.training, progress)
-    figures = evaluate(load_sae(sparsemax), store, test, progress)
+    figures = measure(load_sae(sparsemax), store, test, progress)
     k = max(round(figures["l0_mean"]), 1)
     # Beside it, for the Compare page: SAEs at the mean L0 that sparsemax has found, stored small.
     beside = [
@@ -74,6 +74,6 @@ def build_demo_atlas(
     baselines = {config.architecture: folder for config, folder in zip(beside, folders, strict=True)}
     options = AtlasOptions(title=recipe.title, corpus_beside=True, baselines=baselines, device=recipe.training.device)
     build_atlas(sparsemax, store, out, options, progress)
-    measured = {name: evaluate(load_sae(folder), store, test, progress) for name, folder in baselines.items()}
+    measured = {name: measure(load_sae(folder), store, test, progress) for name, folder in baselines.items()}
     record(Atlas.open(out), "test", {"sparsemax": figures} | measured)
     return out

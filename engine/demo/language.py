@@ -16,8 +16,8 @@ from engine.backbones import load_backbone
 from engine.corpus import open_corpus
 from engine.demo.texts import build_texts
 from engine.errors import InputError
+from engine.evaluation import measure
 from engine.evaluation.language_fidelity import LanguageFidelity
-from engine.metrics import evaluate
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
 from engine.sae import SparsemaxConfig, load_sae
@@ -96,7 +96,7 @@ def build_language_atlas(
     )
     build_atlas(run, store, out, options, progress)
     sae, test = load_sae(run), store.rows("test")
-    figures: dict[str, Any] = evaluate(sae, store, test, progress)
+    figures: dict[str, Any] = measure(sae, store, test, progress)
     chosen = test[:: max(len(test) // FIDELITY_CHUNKS, 1)][:FIDELITY_CHUNKS]
     figures |= LanguageFidelity.prepare(store, chosen, device, progress).measure(sae)
     record(Atlas.open(out), "test", {config.architecture: figures})

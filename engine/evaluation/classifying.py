@@ -131,8 +131,8 @@ def _head(store: ActivationStore, train: NDArray[np.int64], backbone: Backbone, 
 def _dual_encoder(backbone: Backbone, device: str) -> Any:
     """The model with its text tower, or None where the checkpoint is an image tower only."""
     from engine.backbones.checkpoints import find_checkpoint, load_config
+    from engine.backbones.dual import DualEncoder, is_dual
     from engine.backbones.quiet import quiet
-    from engine.retrieval.coarse.embedders.dual import DualEncoder, is_dual
 
     with quiet():
         source = find_checkpoint(backbone.spec.name, revision=backbone.spec.revision)
@@ -142,7 +142,7 @@ def _dual_encoder(backbone: Backbone, device: str) -> Any:
 
 def _corpus(store: ActivationStore, atlas: Atlas | None) -> Corpus:
     """The pictures the store was made from."""
-    from engine.atlas.format.reader import corpus_folder
+    from engine.atlas.format.header import corpus_folder
     from engine.corpus import open_corpus
 
     path = corpus_folder(atlas.path, atlas.meta) if atlas is not None else Path(str(store.corpus.get("path") or ""))

@@ -80,7 +80,7 @@ def _extract(atlas: Atlas, split: str, device: str, progress: Progress) -> Path:
     """Run the atlas's backbone over one split of its corpus."""
     from engine.activations import extract
     from engine.activations.layout import MANIFEST
-    from engine.atlas.format.reader import corpus_folder
+    from engine.atlas.format.header import corpus_folder
     from engine.backbones import load_backbone_of
     from engine.corpus import open_corpus
 

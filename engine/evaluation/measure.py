@@ -1,4 +1,4 @@
-"""One pass over stored activations that measures an SAE by every metric of this room."""
+"""One pass over stored activations that measures an SAE by every metric that needs no model."""
 
 from __future__ import annotations
 
@@ -27,14 +27,24 @@ LEDGER_TOKENS = 64
 
 
 @torch.no_grad()
-def evaluate(
+def measure(
     sae: SparseAutoencoder,
     store: ActivationStore,
     rows: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
     top: int = TOP_EXEMPLARS,
+    stage: str = "evaluate",
 ) -> dict[str, Any]:
     """Measure ``sae`` on the items ``rows`` of ``store`` (default: all).
+
+    Parameters
+    ----------
+    rows : int64 [n], optional
+        Items of the store.
+    top : int
+        Exemplars per atom that the label entropy reads.
+    stage : str
+        What the progress calls this pass.
 
     Returns
     -------
@@ -57,7 +67,7 @@ def evaluate(
     exemplars = TopItems(top)
 
     gap = None
-    progress.start("evaluate", len(rows))
+    progress.start(stage, len(rows))
     for start in range(0, len(rows), BATCH_ITEMS):
         chosen = rows[start : start + BATCH_ITEMS]
         x = torch.cat([torch.as_tensor(store.item(int(row)), dtype=torch.float32) for row in chosen]).to(device)

@@ -25,6 +25,9 @@ from engine.training.entrant import Entrant
 from engine.training.trainee import Trainee
 from kernels import sparse_decode
 
+MATCHED_WITHIN = 0.2
+"""L0 counts as matched when it is within this share of the truth's."""
+
 FIGURES = ("cosine", "recovered", "f1", "fvu", "l0", "dead")
 _TEST_TOKENS = 8192
 _SEARCHES = 6
@@ -97,6 +100,13 @@ def run(
         "reference": summary([truth(worlds[seed], seed) for seed in seeds]),
         "saes": {name: {"config": configs[name].to_dict()} | summary(found[name]) for name in saes},
     }
+
+
+def unmatched(document: dict[str, Any]) -> dict[str, float]:
+    """Mean L0 of the SAEs of a benchmark's document that missed the truth's by more than 20%, by name."""
+    wanted = document["reference"]["mean"]["l0"]
+    reached = {name: float(figures["mean"]["l0"]) for name, figures in document["saes"].items()}
+    return {name: l0 for name, l0 in reached.items() if abs(l0 / wanted - 1) > MATCHED_WITHIN}
 
 
 def matched_settings(name: str, world: WorldConfig, options: BenchmarkConfig) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Metrics of sparse autoencoders: pure functions, each with its definition in the docstring."""
 
-from engine.evaluation.measure import evaluate
 from engine.metrics.labels import label_entropy, top_label
 from engine.metrics.monosemanticity import MonosemanticitySums, monosemanticity
 from engine.metrics.reconstruction import (
@@ -16,7 +15,6 @@ __all__ = [
     "FiringCounts",
     "MonosemanticitySums",
     "ReconstructionSums",
-    "evaluate",
     "explained_variance",
     "explained_variance_uncentred",
     "fvu",

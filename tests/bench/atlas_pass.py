@@ -35,6 +35,9 @@ sys.path.append(str(ROOT / "tests" / "bench"))
 
 from machine import apart  # noqa: E402
 
+from engine.cli.console import print_table  # noqa: E402
+from engine.table import Table  # noqa: E402
+
 GOAL = 10.0
 TOP_N = 24
 PUBLISHED_IMAGES = 16
@@ -68,10 +71,11 @@ def main() -> None:
         print(json.dumps(document, indent=2))
         return
     columns = ["encode_s", "pass_s", "total_s", "cpu_s", "peak_mb"]
-    print(f"{'M':>7} {'method':<10} {'L0':>6} {'tokens/s':>9} " + " ".join(f"{name:>9}" for name in columns))
+    rows = []
     for r in results:
-        line = f"{r['atoms']:>7,} {r['method']:<10} {r['l0']:>6.1f} {r['tokens'] / r['total_s']:>9,.0f} "
-        print(line + " ".join(f"{r[name]:>9,.2f}" for name in columns))
+        speed = f"{r['tokens'] / r['total_s']:,.0f}"
+        rows.append((r["method"], f"{r['atoms']:,}", f"{r['l0']:.1f}", speed, *(f"{r[name]:,.2f}" for name in columns)))
+    print_table(Table(("method", "M", "L0", "tokens/s", *columns), tuple(rows)))
     for ratio in document["ratios"]:
         met = "met" if ratio["total"] >= GOAL else "MISSED"
         print(
@@ -166,9 +170,9 @@ def _ours(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:
     import torch
 
     from engine.atlas.build import token_pass as module
-    from engine.atlas.build.accumulate import Accumulators
-    from engine.atlas.build.sample import encode, histogram_edges
-    from engine.atlas.build.statistics import label_ids
+    from engine.atlas.build.accumulators import Accumulators
+    from engine.atlas.build.encoding import encode
+    from engine.atlas.build.pass_plan import histogram_edges, label_ids
     from engine.progress import Silent
 
     spent = 0.0
@@ -189,8 +193,8 @@ def _ours(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:
     ids, names = label_ids(tokens.labels, sae.config.n_atoms)
     acc = Accumulators(sae.config.n_atoms, len(names), tokens.embeddings.shape[1], edges, TOP_N)
     with tempfile.TemporaryDirectory() as work:
-        module.sweep(sae, Part, acc, ids, 131_072, Path(work), torch.device("cpu"), Silent())  # type: ignore[arg-type]
-    return spent, int(acc.firing.sum())
+        module.run_token_pass(sae, Part, acc, ids, 131_072, Path(work), torch.device("cpu"), Silent())  # type: ignore[arg-type]
+    return spent, int(acc.counts.firing.sum())
 
 
 def _published(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:

@@ -170,8 +170,8 @@ def _pass(job: dict[str, Any], store: Any, config: Any, parameters: int) -> int:
     import numpy as np
     import torch
 
-    from engine.atlas.build.accumulate import Accumulators
-    from engine.atlas.build.token_pass import sweep
+    from engine.atlas.build.accumulators import Accumulators
+    from engine.atlas.build.token_pass import run_token_pass
     from engine.progress import Silent
     from engine.sae import load_sae
 
@@ -181,12 +181,9 @@ def _pass(job: dict[str, Any], store: Any, config: Any, parameters: int) -> int:
     work.mkdir()
     labels = np.arange(store.n_items, dtype=np.int32) % 40
     sae = load_sae(Path(job["work"]) / "run")
-    sweep(sae, Every(store, job["items"]), acc, labels, 1000, work, torch.device("cpu"), Silent())  # type: ignore[arg-type]
-    held = sum(value.nbytes for value in vars(acc).values() if isinstance(value, np.ndarray))
-    slots = [value for value in vars(acc).values() if not isinstance(value, np.ndarray)]
-    held += sum(
-        array.nbytes for slot in slots for array in getattr(slot, "__dict__", {}).values() if hasattr(array, "nbytes")
-    )
+    part = Every(store, job["items"])
+    run_token_pass(sae, part, acc, labels, 1000, work, torch.device("cpu"), Silent())  # type: ignore[arg-type]
+    held = acc.n_bytes
     return 2 * parameters + 2 * held + 800 * MB
 
 

@@ -1,77 +1,99 @@
-"""From the lists of the pass to the rows of ``exemplars.parquet``: the order, the quantile bands and the heat maps."""
+"""Stage 6, the exemplars: from the lists of the pass to the rows of ``exemplars.parquet``, with order, bands and heat maps."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.atlas.build.accumulate import Accumulators
+from engine.atlas.build.accumulators import Accumulators
+from engine.atlas.build.accumulators.item_lists import ItemLists
 from engine.atlas.build.grouping import place_among_equals, place_in_group, segments
 from engine.atlas.format.writer import Exemplars
 
 BANDS = 4
+"""Bands of equal size into which the sampled items below the top are cut, by value."""
+
 BAND_SIZE = 3
+"""Quantile exemplars of each band at most."""
 
 
-def exemplar_rows(acc: Accumulators) -> Exemplars:
+class _Listed(NamedTuple):
+    """The filled places of all atoms' lists, one row for each: columns as in :class:`ItemLists`."""
+
+    atom: NDArray[np.int64]
+    item: NDArray[np.int32]
+    position: NDArray[np.int16]
+    value: NDArray[np.float32]
+    key: NDArray[Any]
+    heat_start: NDArray[np.int64]
+    heat_size: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, lists: ItemLists) -> _Listed:
+        """The rows of all lists, by atom and value (largest first), ties to the earlier item."""
+        filled = lists.filled
+        columns: tuple[Any, ...] = (
+            lists.item,
+            lists.position,
+            lists.value,
+            lists.key,
+            lists.heat_start,
+            lists.heat_size,
+        )
+        rows = cls(np.nonzero(filled)[0], *(column[filled] for column in columns))
+        return rows.take(np.lexsort((rows.item, -rows.value, rows.atom)))
+
+    def take(self, rows: NDArray[Any]) -> _Listed:
+        """The rows with these numbers, or where a mask is true."""
+        return _Listed(*(column[rows] for column in self))
+
+    def above(self) -> NDArray[np.int64]:
+        """How many rows of the same atom have a larger value: those before the first of equal value."""
+        return place_in_group(self.atom) - place_among_equals(self.atom, self.value)
+
+
+def choose_exemplars(accumulators: Accumulators) -> Exemplars:
     """All exemplars in the order of the format: atom, then ``top`` by value, then ``quantile`` by value."""
-    top, sample = _flat(acc.top), _flat(acc.reservoir)
-    order = np.lexsort((top["item"], -top["value"], top["atom"]))
-    top = {name: values[order] for name, values in top.items()}
-    top_rank = place_in_group(top["atom"])
-    # Items with a larger value are exactly the ones before the first of equal value.
-    above = top_rank - place_among_equals(top["atom"], top["value"])
-    top_quantile = 1.0 - above / acc.item_count[top["atom"]]
+    top, sample = _Listed.of(accumulators.top), _Listed.of(accumulators.reservoir)
+    top_quantile = 1.0 - top.above() / accumulators.counts.item_count[top.atom]
+    quantile = 1.0 - sample.above() / accumulators.reservoir.size[sample.atom]
 
-    order = np.lexsort((sample["item"], -sample["value"], sample["atom"]))
-    sample = {name: values[order] for name, values in sample.items()}
-    sizes = acc.reservoir.count[sample["atom"]]
-    above = place_in_group(sample["atom"]) - place_among_equals(sample["atom"], sample["value"])
-    quantile = 1.0 - above / sizes
+    n_items = int(max(top.item.max(initial=0), sample.item.max(initial=0))) + 1
+    below_top = ~np.isin(sample.atom * n_items + sample.item, top.atom * n_items + top.item)
+    rest, quantile = sample.take(below_top), quantile[below_top]
+    chosen = _from_bands(rest)
+    rest, quantile = rest.take(chosen), quantile[chosen]
 
-    n_items = int(max(top["item"].max(initial=0), sample["item"].max(initial=0))) + 1
-    in_top = np.isin(sample["atom"] * n_items + sample["item"], top["atom"] * n_items + top["item"])
-    rest = {name: values[~in_top] for name, values in sample.items()}
-    quantile = quantile[~in_top]
-    left = np.bincount(rest["atom"], minlength=len(acc.item_count))
-    band = place_in_group(rest["atom"]) * BANDS // np.maximum(left[rest["atom"]], 1)
-    by_hash = np.lexsort((rest["key"], band, rest["atom"]))
-    chosen = np.zeros(len(band), bool)
-    chosen[by_hash] = place_in_group(rest["atom"][by_hash] * BANDS + band[by_hash]) < BAND_SIZE
-    rest = {name: values[chosen] for name, values in rest.items()}
-
-    kind = np.repeat(np.array([0, 1], np.int8), [len(top["atom"]), len(rest["atom"])])
-    rows = {
-        name: np.concatenate([top[name], rest[name]]) for name in ("atom", "item", "position", "value", "heat", "size")
-    }
-    rank = np.concatenate([top_rank, place_in_group(rest["atom"])])
-    share = np.concatenate([top_quantile, quantile[chosen]])
-    order = np.lexsort((rank, kind, rows["atom"]))
-    source, offsets = segments(rows["heat"][order], rows["size"][order].astype(np.int64))
+    atom, item, position, value, heat_start, heat_size = (
+        np.concatenate([getattr(top, name), getattr(rest, name)])
+        for name in ("atom", "item", "position", "value", "heat_start", "heat_size")
+    )
+    kind = np.repeat(np.array([0, 1], np.int8), [len(top.atom), len(rest.atom)])
+    rank = np.concatenate([place_in_group(top.atom), place_in_group(rest.atom)])
+    share = np.concatenate([top_quantile, quantile])
+    order = np.lexsort((rank, kind, atom))
+    source, offsets = segments(heat_start[order], heat_size[order].astype(np.int64))
     return Exemplars(
-        atom=rows["atom"][order].astype(np.int32),
+        atom=atom[order].astype(np.int32),
         kind=kind[order],
         rank=rank[order].astype(np.int16),
-        item=rows["item"][order],
-        position=rows["position"][order],
-        value=rows["value"][order],
+        item=item[order],
+        position=position[order],
+        value=value[order],
         quantile=share[order].astype(np.float32),
         heat_offsets=offsets,
-        heat_positions=acc.arena_positions[source],
-        heat_values=acc.arena_values[source],
+        heat_positions=accumulators.heat.positions[source],
+        heat_values=accumulators.heat.values[source],
     )
 
 
-def _flat(slots: Any) -> dict[str, NDArray[Any]]:
-    filled = slots.filled
-    return {
-        "atom": np.nonzero(filled)[0],
-        "item": slots.item[filled],
-        "position": slots.position[filled],
-        "value": slots.value[filled],
-        "key": slots.key[filled],
-        "heat": slots.heat[filled],
-        "size": slots.heat_size[filled],
-    }
+def _from_bands(rest: _Listed) -> NDArray[np.bool_]:
+    """Which rows are quantile exemplars: from each band of each atom the ``BAND_SIZE`` with the smallest hash."""
+    left = np.bincount(rest.atom)
+    band = place_in_group(rest.atom) * BANDS // np.maximum(left[rest.atom], 1)
+    by_hash = np.lexsort((rest.key, band, rest.atom))
+    chosen = np.zeros(len(band), bool)
+    chosen[by_hash] = place_in_group(rest.atom[by_hash] * BANDS + band[by_hash]) < BAND_SIZE
+    return chosen

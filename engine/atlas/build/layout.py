@@ -1,6 +1,6 @@
-"""The map of atoms, in a process of its own: ``python -m engine.atlas.build.layout FOLDER``.
+"""Stage 5, the map of atoms, worked out in a process of its own: ``python -m engine.atlas.build.layout FOLDER``.
 
-umap-learn compiles for a minute of CPU in every process that calls it, so that it never runs where someone waits for a page.
+umap-learn compiles for a minute of CPU in every process that calls it, so it never runs where somebody waits for a page.
 The recipe: exact neighbours come precomputed, dead atoms are left out, the start is the PCA plane, and a fixed seed makes
 the map repeatable. Where UMAP cannot run, or the atoms are too few for it, the PCA plane itself is the map.
 
@@ -14,22 +14,56 @@ import argparse
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.atlas.build.clusters import find_clusters
+from engine.atlas.build.planes import PARAMETERS, pca_plane, umap_plane
 from engine.atlas.format.tables import save_array
 from engine.files import read_json, write_json
+from engine.paths import ROOT
 
 if TYPE_CHECKING:
     from engine.progress import Progress
 
-NEIGHBOURS = 15
 FEWEST_FOR_UMAP = 60
-FEWEST_FOR_CLUSTERS = 40
-PARAMETERS = {"n_neighbors": NEIGHBOURS, "min_dist": 0.1, "metric": "cosine", "init": "pca"}
+
+
+@dataclass(frozen=True)
+class AtomMap:
+    """Where every atom lies.
+
+    Attributes
+    ----------
+    recipe : dict or None
+        ``layout`` of ``atlas.json``: method, parameters and seed; None when there is no map.
+    place : float32 [M, 2]
+        Coordinates, without unit; NaN for atoms that never fire.
+    cluster : int32 [M]
+        Cluster of every atom, -1 for none; numbered from the largest.
+    """
+
+    recipe: dict[str, Any] | None
+    place: NDArray[np.float32]
+    cluster: NDArray[np.int32]
+
+
+def lay_out(
+    live: NDArray[np.int64], n_atoms: int, wanted: bool, folder: Path, seed: int, progress: Progress
+) -> AtomMap:
+    """The map of the atoms ``live``, whose directions lie in ``folder``; no map when it is not ``wanted`` or none fires."""
+    place = np.full((n_atoms, 2), np.nan, np.float32)
+    cluster = np.full(n_atoms, -1, np.int32)
+    if not wanted or len(live) == 0:
+        return AtomMap(None, place, cluster)
+    recipe = run_layout(folder, seed, progress)
+    place[live] = np.load(folder / "place.npy")
+    cluster[live] = np.load(folder / "cluster.npy")
+    return AtomMap(recipe, place, cluster)
 
 
 def run_layout(folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
@@ -39,11 +73,12 @@ def run_layout(folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
     """
     if not (folder / "layout.json").is_file():
         progress.start("map of atoms (UMAP)", None, "epochs")
-        command = [sys.executable, "-m", "engine.atlas.build.layout", str(folder), "--seed", str(seed)]
+        command = [sys.executable, "-m", "engine.atlas.build.layout", str(folder.resolve()), "--seed", str(seed)]
         done, total = 0, None
         # What the process says goes to a file: a pipe nobody reads fills up and stops it.
         with (folder / "layout.log").open("w+") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            # From the folder that holds this engine: an engine.py where somebody works is not taken for it.
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT)
             assert process.stdout is not None
             for line in process.stdout:
                 epoch, of = (int(part) for part in line.split())
@@ -62,82 +97,6 @@ def run_layout(folder: Path, seed: int, progress: Progress) -> dict[str, Any]:
         progress.finish()
     document: dict[str, Any] = read_json(folder / "layout.json")
     return document
-
-
-def pca_plane(directions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Coordinates [n, 2] of unit rows on their two main axes; signs fixed so that the same rows give the same plane."""
-    if len(directions) < 2:
-        return np.zeros((len(directions), 2), np.float32)
-    unit = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
-    centred = (unit - unit.mean(axis=0)).astype(np.float64)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    axes = axes[:, ::-1][:, :2]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    plane = np.zeros((len(directions), 2), np.float32)
-    plane[:, : axes.shape[1]] = centred @ axes
-    return plane
-
-
-def umap_plane(
-    directions: NDArray[np.float32], index: NDArray[np.int32], cosine: NDArray[np.float32], seed: int, report: Any
-) -> NDArray[np.float32]:
-    """UMAP coordinates [n, 2] from exact neighbours (McInnes, Healy and Melville, arXiv 1802.03426)."""
-    from umap import UMAP
-
-    n = len(directions)
-    unit = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
-    # umap counts a point among its own neighbours.
-    k = min(NEIGHBOURS, index.shape[1] + 1)
-    neighbours = np.concatenate([np.arange(n, dtype=np.int32)[:, None], index[:, : k - 1]], axis=1)
-    distances = np.concatenate([np.zeros((n, 1), np.float32), 1.0 - cosine[:, : k - 1]], axis=1)
-    reducer = UMAP(
-        **{**PARAMETERS, "n_neighbors": k},
-        precomputed_knn=(neighbours, np.maximum(distances, 0)),
-        random_state=seed,
-        verbose=True,
-        tqdm_kwds={"file": report, "disable": False, "mininterval": 0.5},
-    )
-    return np.asarray(reducer.fit_transform(unit), np.float32)
-
-
-def find_clusters(place: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Clusters of the map, -1 for none; numbered from the largest.
-
-    HDBSCAN (Campello, Moulavi and Sander, 2013) on the plane, with the smallest cluster size, from a ladder, whose number
-    of clusters comes nearest to sqrt(n) / 1.4, at least 5 and at most 80: about 45 for 4,000 atoms. Atoms of the thin regions
-    between join the cluster of their nearest clustered atom when that is nearer than most clustered atoms' neighbours are.
-    """
-    from sklearn.cluster import HDBSCAN
-    from sklearn.neighbors import NearestNeighbors
-
-    n = len(place)
-    if n < FEWEST_FOR_CLUSTERS:
-        return np.full(n, -1, np.int32)
-    wanted = np.clip(np.sqrt(n) / 1.4, 5, 80)
-    best: tuple[float, NDArray[Any]] | None = None
-    for share in (1 / 400, 1 / 200, 1 / 100, 1 / 50) if n < 20_000 else (1 / 400, 1 / 200):
-        size = max(round(share * n), 5)
-        found = HDBSCAN(min_cluster_size=size, min_samples=5, cluster_selection_method="leaf", copy=True).fit(place)
-        labels = found.labels_
-        distance = abs(np.log((labels.max() + 1.5) / wanted))
-        if best is None or distance < best[0]:
-            best = (distance, labels)
-    assert best is not None
-    labels = best[1].copy()
-    inside = np.flatnonzero(labels >= 0)
-    if len(inside) == 0:
-        return np.full(n, -1, np.int32)
-    finder = NearestNeighbors(n_neighbors=min(6, len(inside))).fit(place[inside])
-    reach = np.quantile(finder.kneighbors(place[inside])[0][:, -1], 0.99)
-    outside = np.flatnonzero(labels < 0)
-    if len(outside):
-        distances, nearest = finder.kneighbors(place[outside], n_neighbors=1)
-        joins = distances[:, 0] <= 3 * reach
-        labels[outside[joins]] = labels[inside[nearest[joins, 0]]]
-    sizes = np.bincount(labels[labels >= 0])
-    order = np.empty(len(sizes), np.int32)
-    order[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
-    return np.where(labels >= 0, order[labels], -1).astype(np.int32)
 
 
 class _Epochs:

@@ -1,9 +1,10 @@
-"""Thumbnails: each picture as the backbone saw it, so that patches line up, as WebP in Parquet shards."""
+"""Stage 10, the pictures: thumbnails of what the backbone saw, so that patches line up, as WebP in Parquet shards."""
 
 from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,50 @@ from engine.files import atomic_path
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
+    from engine.atlas.build.options import AtlasOptions
     from engine.corpus import Corpus
     from engine.progress import Progress
 
 ITEMS_PER_SHARD = 4096
 QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where an atlas has its pictures from.
+
+    Attributes
+    ----------
+    kind : str
+        ``shards`` (thumbnails in the atlas), ``corpus`` (the corpus beside the atlas) or ``none``.
+    size : int or None
+        Longest side of the thumbnails, pixels; None when there are none.
+    """
+
+    kind: str
+    size: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """``thumbs`` of ``atlas.json``."""
+        return {"kind": self.kind} if self.size is None else {"kind": self.kind, "size": self.size}
+
+
+def write_pictures(folder: Path, store: ActivationStore, options: AtlasOptions, progress: Progress) -> Pictures:
+    """Write thumbnails, or none when the items are texts, or the corpus lies beside the atlas or is gone."""
+    if store.token_ids is not None:
+        return Pictures("none")
+    corpus = open_pictures(store, progress)
+    if corpus is None:
+        return Pictures("none")
+    if not options.corpus_beside:
+        write_thumbs(folder, store, corpus, options.thumb_size, progress)
+        return Pictures("shards", options.thumb_size)
+    if wrong := smaller_pictures(corpus, store.backbone):
+        progress.warn(
+            f"The corpus holds {wrong[0]} (and maybe more) in another shape than the model saw: heat maps on it "
+            "will be a little off. Leave out --corpus-beside to store thumbnails that fit."
+        )
+    return Pictures("corpus")
 
 
 def open_pictures(store: ActivationStore, progress: Progress) -> Corpus | None:

@@ -1,8 +1,7 @@
-"""Reading and writing the atlas's Parquet tables: row groups that hold whole atoms, and a reader of single groups."""
+"""Writing tables and arrays of an atlas: Parquet whose row groups hold whole atoms, and arrays without pickle."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -14,15 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from engine.atlas.format.schema import arrow_schema
-from engine.errors import InputError
-from engine.recent import Recent
 
-_WRITER: dict[str, Any] = {
-    "compression": "zstd",
-    "compression_level": 3,
-    "version": "2.6",
-}
-
+_WRITER: dict[str, Any] = {"compression": "zstd", "version": "2.6"}
 
 TEXT_LEVEL = 12
 """zstd level of what holds whole texts: written once, a fifth smaller than at 3."""
@@ -104,95 +96,3 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """``numpy.save`` without pickle, whose errors carry a number: numpy's own shortcut only says how much was written."""
     with path.open("wb") as file:
         np.lib.format.write_array(_Stream(file), np.asanyarray(array), allow_pickle=False)
-
-
-class GroupedTable:
-    """One Parquet file of which single row groups are read, with a small cache. Safe to share between threads.
-
-    Parameters
-    ----------
-    path : Path
-        The file. It is opened on first use.
-    keep : int
-        Row groups kept in memory.
-    columns : list of str, optional
-        Read only these columns.
-    """
-
-    def __init__(self, path: Path, keep: int = 8, columns: list[str] | None = None) -> None:
-        self.path = path
-        self._columns = columns
-        self._file: pq.ParquetFile | None = None
-        self._groups: Recent[int, pa.Table] = Recent(keep)
-        self._lock = threading.Lock()
-
-    def _open(self) -> pq.ParquetFile:
-        if self._file is None:
-            self._file = open_parquet(self.path)
-        return self._file
-
-    @property
-    def n_groups(self) -> int:
-        """Number of row groups."""
-        with self._lock:
-            return int(self._open().num_row_groups)
-
-    def group(self, number: int) -> pa.Table:
-        """Row group ``number`` as an Arrow table."""
-        with self._lock:
-            if (known := self._groups.get(number)) is not None:
-                return known
-            file = self._open()
-            if not 0 <= number < file.num_row_groups:
-                raise damaged(self.path, f"it has no row group {number}")
-            try:
-                # One thread: a group is small, and starting Arrow's pool costs more than it saves.
-                table = file.read_row_group(number, columns=self._columns, use_threads=False).combine_chunks()
-            except (pa.ArrowException, OSError) as error:
-                raise damaged(self.path, str(error)) from None
-            self._groups.put(number, table)
-            return table
-
-    def rows(self, key: str, value: int, per_group: int) -> pa.Table:
-        """The rows whose sorted column ``key`` equals ``value``, from the one row group that may hold them."""
-        table = self.group(value // per_group)
-        keys = table.column(key).to_numpy()
-        start, end = np.searchsorted(keys, [value, value + 1])
-        return table.slice(int(start), int(end - start))
-
-
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file, memory-mapped.
-
-    Raises
-    ------
-    InputError
-        If it is missing or damaged.
-    """
-    try:
-        return pq.ParquetFile(path, memory_map=True)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: the atlas is not whole. Build it again with `atomscope atlas`.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, str(error)) from None
-
-
-def read_whole(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file (or some of its columns) into memory.
-
-    Raises
-    ------
-    InputError
-        If it is missing or damaged.
-    """
-    file = open_parquet(path)
-    try:
-        return file.read(columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, str(error)) from None
-
-
-def damaged(path: Path, reason: str) -> InputError:
-    """The sentence for a file that cannot be read."""
-    line = " ".join(reason.split())[:200]
-    return InputError(f"{path} is damaged ({line}). `atomscope validate {path.parent}` lists every fault of the atlas.")

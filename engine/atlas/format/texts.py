@@ -1,9 +1,8 @@
-"""Atlases of texts: the token table, what stands at and around a token, and names for atoms from those words."""
+"""Atlases of texts: the token table, and what stands at and around a token."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,22 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from engine.atlas.build.words import STOP_WORDS, Terms, collect_terms
 from engine.atlas.format.schema import arrow_schema
 from engine.atlas.format.tables import TEXT_LEVEL, lists, make_table, parquet_options
-from engine.atlas.format.writer import ITEMS_PER_GROUP, Exemplars
+from engine.atlas.format.writer import ITEMS_PER_GROUP
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
-    from engine.atlas.build.naming import Names
 
 AROUND = 60
 """Characters of context on each side of a token whose words may name an atom."""
 
-ONE_WORD = 0.5
-"""Share of an atom's exemplars (by activation) above which the word they peak on is its name."""
-
-_WORDLIKE = re.compile(r"[^\W_]")
+WORDLIKE = re.compile(r"[^\W_]")
 
 
 def write_tokens(folder: Path, store: ActivationStore) -> None:
@@ -92,7 +86,7 @@ class Snippets:
         piece = caption[first:last]
         if self.separator and piece == self.separator:
             return "end of text"
-        if not _WORDLIKE.search(piece):
+        if not WORDLIKE.search(piece):
             return piece.strip() or "space"
         first += len(piece) - len(piece.lstrip())
         last -= len(piece) - len(piece.rstrip())
@@ -122,32 +116,3 @@ def snippets_of(items: pd.DataFrame, starts: NDArray[np.int32], backbone: dict[s
     separator = preprocessing.get("separator") if isinstance(preprocessing, dict) else None
     token = str(separator.get("token", "")) if isinstance(separator, dict) else ""
     return Snippets([str(caption) for caption in items["caption"]], starts, token)
-
-
-def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> Terms:
-    """Terms of every exemplar (a row each, in order): those around the token where its value is reached."""
-    words = [
-        snippets.window(int(item), int(position))
-        for item, position in zip(exemplars.item, exemplars.position, strict=True)
-    ]
-    return collect_terms(words, [()] * len(words), [""] * len(words))
-
-
-def prefer_one_word(names: Names, exemplars: Exemplars, snippets: Snippets) -> None:
-    """Where half of an atom's top exemplars peak on one word, that word is the name; what was there goes behind it.
-
-    A word that says nothing by itself ("of"), or punctuation, is put in quotes: the atom is about the token then.
-    """
-    weight: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for row in np.flatnonzero((exemplars.kind == 0) & (exemplars.value > 0)):
-        word = snippets.word(int(exemplars.item[row]), int(exemplars.position[row]))
-        weight[int(exemplars.atom[row])][word] += float(exemplars.value[row])
-    for atom, words in weight.items():
-        best = max(words, key=lambda word: (words[word], word))
-        if words[best] < ONE_WORD * sum(words.values()) or len(words) == 0:
-            continue
-        plain = _WORDLIKE.search(best) and best not in STOP_WORDS
-        name = best if plain else f"“{best}”"
-        behind = [known for known in (names.label[atom], *names.candidates[atom]) if known and known != best]
-        names.label[atom] = name
-        names.candidates[atom] = behind[: max(len(names.candidates[atom]), 1)]

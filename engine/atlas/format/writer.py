@@ -1,4 +1,4 @@
-"""What every writer of an atlas shares: the exemplar table, the CSR arrays of the sample, hashes and ``atlas.json``."""
+"""What every writer of an atlas shares: the tables with lists, the codes of the sample, hashes and ``atlas.json``."""
 
 from __future__ import annotations
 
@@ -28,36 +28,38 @@ from engine.atlas.format.schema import (
     arrow_schema,
     definitions,
 )
-from engine.atlas.format.tables import (
-    TEXT_LEVEL,
-    lists,
-    make_table,
-    parquet_options,
-    save_array,
-    write_grouped,
-)
+from engine.atlas.format.tables import TEXT_LEVEL, lists, make_table, parquet_options, save_array, write_grouped
 from engine.files import sha256, write_json
 
-_PACKAGES = (
-    "atomscope",
-    "torch",
-    "transformers",
-    "numpy",
-    "scikit-learn",
-    "umap-learn",
-    "pyarrow",
-    "pillow",
-)
-
+_PACKAGES = ("atomscope", "torch", "transformers", "numpy", "scikit-learn", "umap-learn", "pyarrow", "pillow")
 
 _ITEM_WORDS = ("id", "kind", "split", "label", "caption", "source", "license", "credit")
 
 ITEMS_PER_GROUP = 16_384
 
 
-@dataclass
+@dataclass(frozen=True)
 class Exemplars:
-    """Rows of ``exemplars.parquet`` in their final order; ``kind`` indexes ``EXEMPLAR_KINDS``."""
+    """Rows of ``exemplars.parquet`` in their final order.
+
+    Attributes
+    ----------
+    atom : int32 [rows]
+    kind : int8 [rows]
+        Place in ``EXEMPLAR_KINDS``.
+    rank : int16 [rows]
+        Place within the atom and kind, from 0.
+    item, position : int32, int16 [rows]
+        Where the value is reached: the item, and the first position in it.
+    value : float32 [rows]
+        Largest activation of the atom in the item, in code units.
+    quantile : float32 [rows]
+        Share of the atom's firing items whose value is not above this one, 0 to 1.
+    heat_offsets : int64 [rows + 1]
+        Where each row's heat map begins and ends.
+    heat_positions, heat_values : uint16, float32 [entries]
+        Positions of the item on which the atom fires, ascending, and its activations there.
+    """
 
     atom: NDArray[np.int32]
     kind: NDArray[np.int8]

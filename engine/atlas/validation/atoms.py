@@ -1,18 +1,10 @@
-"""Checks of the tables that have atoms for rows: atoms, clusters, histograms, labels, neighbours."""
+"""Checks of the tables with one row for each atom or cluster: atoms, clusters, histograms."""
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import pairwise
-from typing import Any
-
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from engine.atlas.build.grouping import place_in_group
-from engine.atlas.format.schema import LABELS_KEPT, NEIGHBOUR_KINDS
-from engine.atlas.format.tables import open_parquet, read_whole
+from engine.atlas.format.reading import open_parquet, read_whole
 from engine.atlas.format.writer import status_counts, statuses
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop, check_columns, no_nulls, same_float
@@ -95,7 +87,7 @@ def check_clusters(context: Context) -> None:
 
 
 def check_histograms(context: Context) -> None:
-    """``histograms.parquet``: one row an atom, as many bins as ``histogram_edges`` bound, summing to ``firing_count``."""
+    """``histograms.parquet``: one row for each atom, as many bins as ``histogram_edges`` bound, summing to ``firing_count``."""
     where, report = "histograms.parquet", context.report
     edges = np.array(context.meta["histogram_edges"], np.float64)
     bins = len(edges) - 1
@@ -118,94 +110,3 @@ def check_histograms(context: Context) -> None:
         maximum = context.atoms["max_activation"][live].astype(np.float64)
         wanted = np.clip(np.searchsorted(edges, maximum, side="right") - 1, 0, bins - 1)
         report.rows(last != wanted, where, "the highest filled bin is not that of max_activation", live)
-
-
-def check_labels(context: Context) -> None:
-    """``labels.parquet`` against the atoms and the labels of the items."""
-    where, report = "labels.parquet", context.report
-    known = Counter(label for label in context.items["label"] if label)
-    report.expect(
-        len(known) == context.counts["labels"], "atlas.json", "counts.labels is not the number of labels of the items."
-    )
-    everything = context.counts["labels_counted"] == len(known) <= LABELS_KEPT and "" not in set(context.items["label"])
-    item_count = np.asarray(context.atoms["item_count"], np.int64)
-    for number, table in enumerate(context.groups(where)):
-        atom = table.column("atom").to_numpy()
-        label = table.column("label").to_pylist()
-        tokens, items = (table.column(name).to_numpy() for name in ("tokens", "items"))
-        same = atom[1:] == atom[:-1]
-        report.rows(same & (tokens[1:] > tokens[:-1]), where, "tokens rise", atom[1:])
-        falls = np.array([a >= b for a, b in pairwise(label)], bool)
-        report.rows(same & (tokens[1:] == tokens[:-1]) & falls, where, "equal labels are not in order", atom[1:])
-        report.rows(place_in_group(atom) >= LABELS_KEPT, where, f"it has more than {LABELS_KEPT} labels", atom)
-        pairs = Counter(zip(atom.tolist(), label, strict=True))
-        report.rows(
-            [pairs[pair] > 1 for pair in zip(atom.tolist(), label, strict=True)], where, "it repeats a label", atom
-        )
-        allowed = np.array([known.get(name, 0) for name in label], np.int64)
-        report.rows(allowed == 0, where, "a label is not the label of any item", atom)
-        wrong = (items < 1) | (items > allowed) | (tokens < items) | (tokens > items * context.n_positions)
-        report.rows(wrong, where, "tokens and items do not fit each other or the items", atom)
-        report.rows(
-            ~same_float(table.column("share").to_numpy(), tokens / np.maximum(context.firing[atom], 1)),
-            where,
-            "share is not tokens / firing_count",
-            atom,
-        )
-        first = number * context.per_group
-        span = np.arange(first, min(first + context.per_group, context.n_atoms))
-        sums = np.bincount(atom - first, tokens, len(span)).astype(np.int64)
-        firing = context.firing[span]
-        report.rows(
-            sums != firing if everything else sums > firing, where, "tokens do not add up to firing_count", span
-        )
-        sums = np.bincount(atom - first, items, len(span)).astype(np.int64)
-        count = item_count[span]
-        report.rows(sums != count if everything else sums > count, where, "items do not add up to item_count", span)
-
-
-def check_neighbours(context: Context, directions: NDArray[np.float32] | None) -> None:
-    """``neighbours.parquet``; ``directions`` are the SAE's decoder directions, or None when it could not be loaded."""
-    where, report = "neighbours.parquet", context.report
-    live = context.firing > 0
-    for table in context.groups(where):
-        atom, other = (table.column(name).to_numpy() for name in ("atom", "other"))
-        similarity = table.column("similarity").to_numpy()
-        kind = kind_numbers(context, where, table, NEIGHBOUR_KINDS)
-        check_ranks(context, where, atom, kind, table.column("rank").to_numpy())
-        bad = (other < 0) | (other >= context.n_atoms) | (other == atom)
-        report.rows(bad, where, "other is no other atom", atom)
-        if bad.any():
-            raise Stop
-        report.rows(~live[atom] | ~live[other], where, "a dead atom has neighbours or is one", atom)
-        group = atom.astype(np.int64) * 2 + kind
-        same = group[1:] == group[:-1]
-        report.rows(same & (similarity[1:] > similarity[:-1]), where, "similarity rises with rank", atom[1:])
-        pair = group * context.n_atoms + other
-        report.expect(len(np.unique(pair)) == len(pair), where, "an atom names the same neighbour twice.")
-        low = np.where(kind == 0, -1.0, 0.0)
-        report.rows(~((similarity >= low) & (similarity <= 1 + 1e-5)), where, "similarity is out of range", atom)
-        if directions is not None:
-            rows = np.flatnonzero(kind == 0)
-            cosine = (directions[atom[rows]] * directions[other[rows]]).sum(axis=1)
-            wrong = ~same_float(similarity[rows], cosine, 1e-3)
-            report.rows(wrong, where, "similarity is not the cosine of the decoder directions", atom[rows])
-
-
-def kind_numbers(context: Context, where: str, table: pa.Table, kinds: tuple[str, ...]) -> NDArray[np.int64]:
-    """Column ``kind`` as places in ``kinds``, checked."""
-    words = table.column("kind").to_pylist()
-    numbers = np.array([kinds.index(word) if word in kinds else -1 for word in words], np.int64)
-    if (numbers < 0).any():
-        context.report.rows(numbers < 0, where, f"kind is not {' or '.join(kinds)}", table.column("atom").to_numpy())
-        raise Stop
-    return numbers
-
-
-def check_ranks(context: Context, where: str, atom: NDArray[Any], kind: NDArray[Any], rank: NDArray[Any]) -> None:
-    """Rows are sorted by (atom, kind, rank), and ranks count from 0 without a gap."""
-    group = atom.astype(np.int64) * 2 + kind
-    context.report.rows(np.diff(group) < 0, where, "its kinds are not in order", atom[1:])
-    if (np.diff(group) < 0).any():
-        raise Stop
-    context.report.rows(rank != place_in_group(group), where, "its ranks do not count from 0", atom)

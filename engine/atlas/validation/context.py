@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.atlas.format.tables import open_parquet, read_whole
+from engine.atlas.format.reading import open_parquet, read_whole
 from engine.atlas.validation.report import Report, Stop, check_columns, no_nulls
 
 
@@ -43,7 +43,7 @@ class Context:
 
     @cached_property
     def atoms(self) -> dict[str, NDArray[Any]]:
-        """Columns of ``atoms.parquet``, one row an atom. Raises ``Stop`` if that does not hold."""
+        """Columns of ``atoms.parquet``, one row for each atom. Raises ``Stop`` if that does not hold."""
         return self._whole("atoms.parquet", "atom", self.n_atoms)
 
     @cached_property
@@ -53,20 +53,13 @@ class Context:
 
     @cached_property
     def tokens(self) -> dict[str, NDArray[Any]]:
-        """Columns of ``tokens.parquet``, one row an item."""
+        """Columns of ``tokens.parquet``, one row for each item."""
         return self._whole("tokens.parquet", "item", self.n_items)
 
     @cached_property
     def firing(self) -> NDArray[np.int64]:
         """Firing count of every atom."""
         return np.asarray(self.atoms["firing_count"], np.int64)
-
-    @cached_property
-    def codes(self) -> dict[str, NDArray[Any]]:
-        """Arrays of ``codes/``, checked."""
-        from engine.atlas.validation.items import read_codes
-
-        return read_codes(self)
 
     def groups(
         self, name: str, key: str = "atom", count: int | None = None, per_group: int | None = None

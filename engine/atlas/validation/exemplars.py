@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from engine.atlas.build.grouping import place_among_equals, segments
 from engine.atlas.format.schema import EXEMPLAR_KINDS, HEAT_KEPT
-from engine.atlas.validation.atoms import check_ranks, kind_numbers
+from engine.atlas.validation.codes import read_codes
 from engine.atlas.validation.context import Context
+from engine.atlas.validation.ranks import check_ranks, kind_numbers
 from engine.atlas.validation.report import Stop, same_float
 from engine.metrics import label_entropy, top_label
 
@@ -113,7 +114,7 @@ def _against_codes(
     position: NDArray[Any],
     heat: NDArray[Any],
 ) -> None:
-    codes = context.codes
+    codes = read_codes(context)
     place = np.searchsorted(codes["items"], rows["item"])
     sampled = place < len(codes["items"])
     sampled[sampled] = codes["items"][place[sampled]] == rows["item"][sampled]

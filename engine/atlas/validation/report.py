@@ -27,7 +27,7 @@ class Report:
 
     @property
     def faults(self) -> list[str]:
-        """One line a fault."""
+        """One line for each fault."""
         lines = []
         for (where, sentence), (kind, first, count) in self._found.items():
             more = f" and {count - 1:,} more" if count > 1 else ""

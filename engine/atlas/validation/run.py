@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.atlas.format.tables import read_whole
-from engine.atlas.validation import atoms, exemplars, items
+from engine.atlas.format.reading import read_whole
+from engine.atlas.validation.atoms import check_atoms, check_clusters, check_histograms
+from engine.atlas.validation.codes import read_codes
 from engine.atlas.validation.context import Context
-from engine.atlas.validation.header import check_files, check_meta
+from engine.atlas.validation.entrants import check_entrants
+from engine.atlas.validation.exemplars import check_exemplars
+from engine.atlas.validation.files import check_files
+from engine.atlas.validation.header import check_meta
+from engine.atlas.validation.items import check_items, check_tokens
+from engine.atlas.validation.labels import check_labels
+from engine.atlas.validation.neighbours import check_neighbours
 from engine.atlas.validation.report import Report, Stop
+from engine.atlas.validation.saes import load_saes
+from engine.atlas.validation.thumbs import check_thumbs
 from engine.progress import Progress, Silent
 
 
@@ -19,7 +28,7 @@ def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[s
     Returns
     -------
     list of str
-        One line a fault, empty when the atlas is sound. The content of a file whose hash is wrong is not looked at.
+        One line for each fault, empty when the atlas is sound. The content of a file whose hash is wrong is not looked at.
     """
     report, folder, progress = Report(), Path(path).expanduser(), progress or Silent()
     if not (folder / "atlas.json").is_file():
@@ -31,21 +40,21 @@ def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[s
     context = Context(report, folder, meta, check_files(report, folder, meta, progress))
     directions = None
     with report.guard("sae"):
-        directions = items.load_saes(context)
+        directions = load_saes(context)
     checks: dict[str, Callable[[], object]] = {
-        "atoms.parquet": lambda: atoms.check_atoms(context),
-        "clusters.parquet": lambda: atoms.check_clusters(context),
-        "histograms.parquet": lambda: atoms.check_histograms(context),
-        "items.parquet": lambda: items.check_items(context),
-        "labels.parquet": lambda: atoms.check_labels(context),
-        "neighbours.parquet": lambda: atoms.check_neighbours(context, directions),
-        "codes": lambda: context.codes,
-        "exemplars.parquet": lambda: exemplars.check_exemplars(context),
-        "entrants.parquet": lambda: items.check_entrants(context),
-        "thumbs": lambda: items.check_thumbs(context),
+        "atoms.parquet": lambda: check_atoms(context),
+        "clusters.parquet": lambda: check_clusters(context),
+        "histograms.parquet": lambda: check_histograms(context),
+        "items.parquet": lambda: check_items(context),
+        "labels.parquet": lambda: check_labels(context),
+        "neighbours.parquet": lambda: check_neighbours(context, directions),
+        "codes": lambda: read_codes(context),
+        "exemplars.parquet": lambda: check_exemplars(context),
+        "entrants.parquet": lambda: check_entrants(context),
+        "thumbs": lambda: check_thumbs(context),
     }
     if "tokens.parquet" in meta["files"]:
-        checks["tokens.parquet"] = lambda: items.check_tokens(context)
+        checks["tokens.parquet"] = lambda: check_tokens(context)
     if "training.parquet" in meta["files"]:
         checks["training.parquet"] = lambda: read_whole(context.need("training.parquet"))
     progress.start("checking", len(checks), "files")

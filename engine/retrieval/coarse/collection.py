@@ -6,23 +6,25 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.backbones.vectors import Vectors, unit
 from engine.corpus import Corpus, UnreadableItem
 from engine.errors import AtomscopeError, InputError
 from engine.files import read_json, write_json
 from engine.paths import ASSETS, cache_dir
 from engine.progress import Progress, Silent
-from engine.retrieval.coarse.embedders.base import Embedder, Vectors, embedder_key, unit
+from engine.retrieval.coarse.embedders.base import Embedder, embedder_key
 from engine.retrieval.coarse.index import ExactIndex, Index
 from engine.retrieval.coarse.vectors import combine, embed_rows
 
 Part = Literal["image", "text", "both"]
 Backend = Literal["exact", "lance"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 SHIPPED = ASSETS / "demo" / "retrieval"
 _BATCH = 16

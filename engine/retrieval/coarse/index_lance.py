@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from engine.backbones.vectors import Vectors
 from engine.errors import AtomscopeError
 from engine.files import explain_os_errors
-from engine.retrieval.coarse.embedders.base import Vectors
 from engine.retrieval.coarse.index import DECIMALS, Rows, Scores
 
 _BLOCK = 8192

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.retrieval.coarse.embedders.base import Embedder, Vectors, mix
+from engine.backbones.vectors import Vectors, mix
+from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.search.events import PoolEntry, PoolReady
 from engine.retrieval.search.query import Query, SearchOptions, View
 

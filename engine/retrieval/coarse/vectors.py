@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backbones.vectors import Vectors, mix
 from engine.files import atomic_path
 from engine.progress import Progress
-from engine.retrieval.coarse.embedders.base import Vectors, mix
 
 BLOCK = 256
 """Items between two saves."""

@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backbones.vectors import Vectors
 from engine.errors import InputError
 from engine.progress import Progress
 from engine.retrieval.coarse.collection import Collection, open_collection
-from engine.retrieval.coarse.embedders.base import Embedder, Vectors
+from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.coarse.index import ExactIndex
 from engine.retrieval.coarse.vectors import embed_rows
 from engine.retrieval.evaluation.pairs import PairSet, spread

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import AtomscopeError, InputError
+from engine.progress import Progress, Silent
 from engine.retrieval.fine.candidates import CandidateView, sides
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
@@ -34,14 +35,29 @@ class FineScorer(PoolScorer[Task]):
         Room in memory for vision outputs and for keys and values.
     store : PictureStore, optional
         Pictures read ahead; default: the model's in the cache, where ``atomscope prepare`` puts them.
+    progress : Progress, optional
+        Warned of every cache that is off because trying it raised an exception.
 
     Attributes
     ----------
     limits : list of str
-        What of the caches this architecture does not allow, a sentence each.
+        What of the caches is off, a sentence each: what this architecture does not allow, and ``broken``.
+    broken : list of str
+        What is off because trying it raised an exception.
+
+    Raises
+    ------
+    InputError
+        If the model cannot read a picture with a caption, or not several at once.
     """
 
-    def __init__(self, mllm: Mllm, cache_bytes: int = CACHE_BYTES, store: PictureStore | None = None) -> None:
+    def __init__(
+        self,
+        mllm: Mllm,
+        cache_bytes: int = CACHE_BYTES,
+        store: PictureStore | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         super().__init__()
         self.mllm = mllm
         self.identity: dict[str, Any] = mllm.identity
@@ -51,7 +67,11 @@ class FineScorer(PoolScorer[Task]):
         self.enhancement_fault = fault(mllm)
         in_memory = int(cache_bytes * _PICTURES)
         self._reader = Reader(mllm, in_memory, cache_bytes - in_memory, store)
-        self.limits = rehearse(self._reader)
+        rehearsal = rehearse(self._reader)
+        self.limits, self.broken = rehearsal.refused + rehearsal.broken, rehearsal.broken
+        progress = progress or Silent()
+        for sentence in self.broken:
+            progress.warn(sentence)
 
     @property
     def store(self) -> PictureStore | None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.errors import AtomscopeError
 from engine.recent import Recent
@@ -72,7 +73,13 @@ class ImageCache:
 
     @torch.inference_mode()
     def encode(self, pictures: Sequence[Picture]) -> None:
-        """Run the vision tower on those pictures that have not been through it, alike ones together, and keep them."""
+        """Run the vision tower on those pictures that have not been through it, alike ones together, and keep them.
+
+        Raises
+        ------
+        NotImplementedError
+            If the tower gives nothing that could be handed back.
+        """
         if not self.share:
             return
         groups: dict[Any, list[Picture]] = {}
@@ -98,7 +105,7 @@ class ImageCache:
         if self.share:
             parts = [picture.encoded or {} for picture in pictures]
             joined = {name: _join([part[name] for part in parts]) for name in parts[0]}
-            found["mm_encoder_outputs"] = {"image": _Encoded(joined)}
+            found["mm_encoder_outputs"] = {"image": _EncoderOutput(**joined)}
         return found
 
     def clear(self) -> None:
@@ -113,6 +120,8 @@ class ImageCache:
         known = inspect.signature(read).parameters
         named = {name: value for name, value in inputs.items() if name in known}
         output = read(**named, return_dict=True)
+        if "pooler_output" not in output:
+            raise NotImplementedError("the vision tower gives no pooled features")
         return {name: output[name] for name in ("pooler_output", "deepstack_features") if name in output}
 
     def _prepare(self, key: str, image: Image.Image) -> Picture:
@@ -131,14 +140,11 @@ class ImageCache:
         return tensor.to(self.mllm.model.dtype) if tensor.is_floating_point() else tensor
 
 
-class _Encoded(dict[str, Any]):
-    """A tower's output as the models read it: by attribute."""
+@dataclass
+class _EncoderOutput(BaseModelOutputWithPooling):
+    """A tower's output as the models read it. They read fields, and since transformers 5.24 call ``to_tuple``."""
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    deepstack_features: list[Tensor] | None = None
 
 
 def _part(value: Any, number: int, count: int) -> Any:

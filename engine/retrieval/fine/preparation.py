@@ -17,8 +17,10 @@ from engine.progress import Progress, Silent
 from engine.retrieval.coarse.collection import Collection
 from engine.retrieval.fine.candidates import CandidateView
 from engine.retrieval.fine.mllm_scorer import FineScorer
+from engine.retrieval.fine.model import load_mllm
 from engine.retrieval.fine.picture_store import PictureStore
 from engine.retrieval.search.events import PoolEntry
+from engine.retrieval.search.opening import SearchedCorpus
 from engine.retrieval.search.retriever import Retriever
 
 _BATCH = 8
@@ -42,6 +44,23 @@ class Prepared:
     bytes: int
 
 
+def prepare_corpus(
+    searched: SearchedCorpus, mllm: str = "demo", device: str = "auto", progress: Progress | None = None
+) -> tuple[Prepared, Collection]:
+    """Embed a corpus, read its pictures with the multimodal model ``mllm``, and keep both; see ``prepare``.
+
+    Raises
+    ------
+    InputError, AtomscopeError
+        As ``SearchedCorpus.open``, ``load_mllm`` and ``prepare`` do.
+    """
+    collection = searched.open(device, progress)
+    rows = collection.rows(searched.split)
+    return prepare(
+        collection, FineScorer(load_mllm(mllm, device, progress), progress=progress), rows, progress
+    ), collection
+
+
 def prepare(
     collection: Collection, scorer: FineScorer, rows: NDArray[np.int64], progress: Progress | None = None
 ) -> Prepared:
@@ -54,11 +73,12 @@ def prepare(
     InputError
         If the model's architecture does not take a vision output back.
     AtomscopeError
-        If the disk has no room for all of them.
+        If handing one back raised an exception, or if the disk has no room for all of them.
     """
     progress, store = progress or Silent(), scorer.store
     if store is None:
-        raise InputError(f"{' '.join(scorer.limits)} There is nothing to prepare for it.")
+        error = AtomscopeError if scorer.broken else InputError
+        raise error(f"{' '.join(scorer.limits)} There is nothing to prepare for it.")
     retriever = Retriever(collection, scorer)
     pictured = [int(row) for row in rows if collection.has_image(int(row))]
     views = {row: retriever.candidate(PoolEntry(row, collection.id(row), 1, 0.0), "image") for row in pictured}

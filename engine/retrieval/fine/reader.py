@@ -53,6 +53,9 @@ class Reader(Composer):
         self._stored: Recent[Any, list[tuple[Tensor, Tensor]]] = Recent(prefix_bytes)
         self._types = _type_ids(mllm)
         self._rope = getattr(mllm.model.model, "get_rope_index", None)
+        # transformers 5.24 calls "cache" what was "past_key_values" before, and warns whoever says the old name.
+        known = inspect.signature(mllm.model.forward).parameters
+        self._cache = "cache" if "cache" in known else "past_key_values"
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Prompt], keep: int = 1, lens: Lens | None = None) -> Tensor:
@@ -128,7 +131,7 @@ class Reader(Composer):
             position_ids=self._positions(ids, mask, inputs),
             **self._types(ids, True),
             **inputs,
-            past_key_values=cache,
+            **{self._cache: cache},
             logits_to_keep=keep,
             use_cache=True,
         )
@@ -148,7 +151,7 @@ class Reader(Composer):
             input_ids=ids,
             attention_mask=torch.cat([mask.new_ones(len(prompts), length), mask], dim=1),
             position_ids=self._suffix_positions(prompts, ids, mask),
-            past_key_values=cache,
+            **{self._cache: cache},
             logits_to_keep=keep,
             use_cache=True,
         )
@@ -178,7 +181,7 @@ class Reader(Composer):
                 position_ids=self._positions(ids, mask, inputs),
                 **self._types(ids, True),
                 **inputs,
-                past_key_values=cache,
+                **{self._cache: cache},
                 logits_to_keep=1,
                 use_cache=True,
             )

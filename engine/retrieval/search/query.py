@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ LONGEST = 2_000
 """Characters of a query text that are read: longer ones are refused with a sentence, not silently cut."""
 
 Preset = Literal["paper", "published-code"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 View = Literal["auto", "image", "text", "both"]
 
 # Paper: alpha 0.3. Code: 0.12 in most of its scripts. Both act above the same lens entropy.

@@ -118,7 +118,7 @@ def test_a_full_disk_is_one_sentence_and_the_work_goes_on(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("engine.atlas.build.pipeline.save_array", refuse)
+    monkeypatch.setattr("engine.atlas.build.sample.save_array", refuse)
     given = ["--sae", str(world / "sae"), "--acts", str(world / "store"), "-o", str(tmp_path / "atlas"), "--no-layout"]
     assert run(["atlas", *given]) == 1
     error = capsys.readouterr().err

@@ -39,9 +39,9 @@ class Reader:
 @pytest.fixture(autouse=True)
 def models(colour_embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engine.retrieval.coarse.embedders.load_embedder", lambda *_: colour_embedder)
+    monkeypatch.setattr("engine.retrieval.evaluation.run.load_embedder", lambda *_: colour_embedder)
     monkeypatch.setattr(
-        "engine.cli.benchmark_retrieval.load_scorer", lambda name, *_: None if name == "none" else Reader()
+        "engine.retrieval.evaluation.run.load_scorer", lambda name, *_: None if name == "none" else Reader()
     )
 
 
@@ -62,7 +62,7 @@ def test_the_table_shows_every_stage(image_folder: Path, tmp_path: Path, capsys)
         "median label mass, log-odds: 0.900",
         "True / False, log-odds: 50.0",
         "enhancement fired in 0% of the pairs",
-        "seconds a query, text-image, pool of 2",
+        "seconds per query, text-image, pool of 2",
     ):
         assert words in captured.out, words
     assert "ETA" in captured.err or "Reading pairs (log-odds, enhanced)" in captured.err
@@ -92,7 +92,10 @@ def test_sugarcrepe_and_coco_files(tmp_path: Path, capsys) -> None:
     images = ["--images", str(tmp_path / "pictures")]
     assert run(["benchmark-retrieval", "--corpus", str(crepe), *images, "--modes", "log-odds"]) == 0
     out = capsys.readouterr().out
-    assert "swap.json: 1 pictures, chance 50.0" in out and "coarse       100.0" in out and "log-odds     0.0" in out
+    assert "swap.json: 1 pictures, chance 50.0" in out
+    figures = {name: cells for name, *cells in map(str.split, out.splitlines()[1:])}
+    assert set(figures) == {"coarse", "log-odds"}
+    assert figures["coarse"][0] == "100.0" and figures["log-odds"][0] == "0.0"
     assert run(["benchmark-retrieval", "--corpus", str(coco), *images, "--mllm", "none"]) == 0
     assert "coco: 2 pictures, 2 captions" in capsys.readouterr().out
     assert run(["benchmark-retrieval", "--corpus", str(crepe)]) == 2

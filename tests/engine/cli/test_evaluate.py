@@ -6,16 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from engine.atlas import Atlas
 from engine.cli.main import run
 from engine.corpus import open_corpus
-from engine.evaluation.held_out import only_split
+from engine.evaluation import measure
 from engine.files import read_json, write_json
-from engine.metrics import evaluate
 from engine.sae import SparsemaxConfig, TopKConfig, build_sae, load_sae, save_sae
 
 
@@ -63,7 +61,7 @@ def test_json_and_write(atlas: Path, make_store, capsys: pytest.CaptureFixture[s
     document = json.loads(capsys.readouterr().out)
     assert document["split"] == "test" and set(document["saes"]) == {"sparsemax", "topk"}
     store = make_store("again", items=48)
-    wanted = evaluate(load_sae(atlas / "sae"), store, store.rows("test"))
+    wanted = measure(load_sae(atlas / "sae"), store, store.rows("test"))
     assert document["saes"]["sparsemax"] == wanted
     assert document["saes"]["topk"]["l0_mean"] == 3
     measured = read_json(atlas / "atlas.json")["measured"]
@@ -101,15 +99,6 @@ def test_a_split_that_does_not_exist(atlas: Path, capsys: pytest.CaptureFixture[
 def test_no_atlas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", str(tmp_path)]) == 2
     assert "is not a concept atlas" in " ".join(capsys.readouterr().err.split())
-
-
-def test_one_split_of_a_corpus_is_a_corpus(image_folder: Path) -> None:
-    corpus = open_corpus(image_folder)
-    part = only_split(corpus, "test")
-    whole = np.flatnonzero((corpus.items["split"] == "test").to_numpy())
-    assert 0 < len(part) < len(corpus) and part.hash != corpus.hash
-    assert part.items["id"].tolist() == corpus.items["id"].iloc[whole].tolist()
-    assert [part.image_bytes(i) for i in range(len(part))] == [corpus.image_bytes(int(i)) for i in whole]
 
 
 def test_missing_activations_are_extracted_once_and_kept(

@@ -14,6 +14,8 @@ from engine.retrieval.search.events import CandidateFailed, CandidateScored, Fin
 from engine.retrieval.search.query import Query, SearchOptions
 from engine.retrieval.search.ranking import Prior
 
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
+
 
 class Reader:
     """Stands in for the multimodal model: likes squares, breaks on blue, and cannot count."""
@@ -40,8 +42,10 @@ class Reader:
 @pytest.fixture(autouse=True)
 def models(colour_embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engine.retrieval.coarse.embedders.load_embedder", lambda *_: colour_embedder)
-    monkeypatch.setattr("engine.cli.search.load_scorer", lambda name, *_: None if name == "none" else Reader())
+    monkeypatch.setattr("engine.retrieval.search.opening.load_embedder", lambda *_: colour_embedder)
+    monkeypatch.setattr(
+        "engine.retrieval.search.opening.load_scorer", lambda name, *_: None if name == "none" else Reader()
+    )
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:

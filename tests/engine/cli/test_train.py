@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import run
-from engine.cli.train import default_atoms, default_epochs
 from engine.sae import SparsemaxConfig, TopKConfig, load_sae
 
 QUICK = ["--tokens", "600", "--batch", "48", "--atoms", "40", "--lr", "1e-3", "--device", "cpu"]
@@ -51,6 +50,8 @@ def test_two_saes_and_their_settings(make_store, tmp_path: Path) -> None:
         (["--sae", "topk:z=1"], "unknown setting 'z'"),
         (["--atoms", "0"], "n_atoms must be at least 1"),
         (["--lr", "-1"], "lr must be positive"),
+        (["--scale", "nan"], "nan is not a number"),
+        (["--epochs", "inf"], "inf is not a number"),
         (["--values", "dense"], "values must be one of score, probability"),
         (["--device", "cuda:99"], "--device cpu"),
         (["--precision", "bf16"], "--precision bf16 is for GPUs"),
@@ -71,15 +72,3 @@ def test_wrong_arguments_are_one_sentence(
 def test_a_store_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "--acts", str(tmp_path / "none"), "-o", str(tmp_path / "run")]) == 2
     assert "Traceback" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("tokens", "atoms"), [(0, 512), (65_536, 512), (131_072, 1024), (568_739, 4096), (2**30, 8192)]
-)
-def test_the_dictionary_fits_the_data_by_default(tokens: int, atoms: int) -> None:
-    assert default_atoms(tokens) == atoms
-
-
-def test_a_small_folder_is_passed_more_often() -> None:
-    assert default_epochs(568_739, 4096) == 8
-    assert default_epochs(40 * 197, 4096) == 156

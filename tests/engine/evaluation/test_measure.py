@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.evaluation.measure import TopItems, item_maxima
-from engine.metrics import evaluate, fvu, label_entropy, monosemanticity
+from engine.evaluation.measure import TopItems, item_maxima, measure
+from engine.metrics import fvu, label_entropy, monosemanticity
 from engine.sae import SparsemaxConfig, TopKConfig, build_sae
 from kernels.codes import SparseCodes
 
@@ -28,7 +28,7 @@ def test_streaming_equals_dense(make_store, config) -> None:
     rows = np.flatnonzero(np.arange(store.n_items) % 5 != 0)
     x = torch.cat([store.item(row) for row in rows])
     sae.initialise(x, torch.Generator().manual_seed(0))
-    figures = evaluate(sae, store, rows, top=4)
+    figures = measure(sae, store, rows, top=4)
 
     with torch.no_grad():
         codes = sae.encode(x)
@@ -68,16 +68,16 @@ def test_an_identity_sae_explains_everything(make_store) -> None:
     with torch.no_grad():
         sae.atoms.copy_(torch.eye(D))
         sae.w_encoder.copy_(torch.eye(D))
-    figures = evaluate(sae, make_store())
+    figures = measure(sae, make_store())
     assert figures["fvu"] == pytest.approx(0, abs=1e-10) and figures["l0_mean"] == D and figures["dead"] == 0
 
 
 def test_without_labels_the_entropy_is_none(make_store) -> None:
     store = make_store()
     store.items["label"] = ""
-    figures = evaluate(build_sae(CONFIGS[2]), store, store.rows("test"))
+    figures = measure(build_sae(CONFIGS[2]), store, store.rows("test"))
     assert figures["label_entropy"] is None and figures["label_entropy_atoms"] == 0
-    assert evaluate(build_sae(CONFIGS[2]), store, store.rows("no such split"))["fvu"] is None
+    assert measure(build_sae(CONFIGS[2]), store, store.rows("no such split"))["fvu"] is None
 
 
 def test_item_maxima_are_the_largest_by_atom_and_item() -> None:

@@ -60,7 +60,7 @@ def test_zero_shot_is_the_models_own_head(tmp_path: Path) -> None:
     from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
     from engine.backbones.checkpoints import find_checkpoint, load_config
-    from engine.retrieval.coarse.embedders.dual import DualEncoder
+    from engine.backbones.dual import DualEncoder
 
     words = ["<pad>", "<start>", "<end>", "<unk>", "a", "photo", "of", "cat", "dog", "."]
     base = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))

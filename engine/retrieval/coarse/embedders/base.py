@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 
+from engine.backbones.vectors import Vectors
 from engine.errors import InputError
-
-Vectors = NDArray[np.float32]
 
 
 class Embedder(Protocol):
@@ -50,12 +45,6 @@ def embedder_key(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def unit(values: Vectors) -> Vectors:
-    """Rows scaled to length 1, float32 [N, d]; a row of zeros stays one."""
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return (values / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
-
-
 def no_side(name: str, side: str) -> InputError:
     """The error of an embedder that is asked for a modality it does not have."""
     other = "image" if side == "text" else "text"
@@ -63,17 +52,3 @@ def no_side(name: str, side: str) -> InputError:
         f"The embedder {name} has no {side} side: it embeds {other}s only. Name one that embeds both, such as demo, or a "
         "CLIP or SigLIP model."
     )
-
-
-@contextmanager
-def memory_explained(name: str) -> Iterator[None]:
-    """A GPU without memory for a batch, in one sentence."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise InputError(f"The GPU has no memory left for {name}: use --device cpu, or close other programs.") from None
-
-
-def mix(image: Vectors, text: Vectors, share: float) -> Vectors:
-    """Weighted sum of normalised parts [N, d], normalised again; ``share`` is the image's (published: 0.8, 0.7)."""
-    return unit(share * unit(image) + (1 - share) * unit(text))

@@ -17,12 +17,12 @@ from PIL import Image
 from engine.backbones import Backbone, embedded, load_backbone
 from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
+from engine.backbones.vectors import Vectors
 from engine.device import pick_device
 from engine.files import sha256
 from engine.paths import ASSETS
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.adapter import WEIGHTS, load_adapter
-from engine.retrieval.coarse.embedders.base import Vectors
 from engine.retrieval.coarse.sentences import MODEL as SENTENCES
 from engine.retrieval.coarse.sentences import SentenceEncoder
 

@@ -43,7 +43,7 @@ def load_embedder(name: str, device: str = "auto", progress: Progress | None = N
 
         return SentencesOnly(name, device, progress)
 
-    from engine.retrieval.coarse.embedders.dual import DualEncoder, is_dual
+    from engine.backbones.dual import DualEncoder, is_dual
     from engine.retrieval.coarse.embedders.sentence import SentenceTransformerEmbedder, is_sentence_model
 
     with quiet():

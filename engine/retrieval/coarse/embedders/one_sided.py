@@ -10,9 +10,10 @@ from PIL import Image
 
 from engine.backbones import embedded, load_backbone
 from engine.backbones.quiet import quiet
+from engine.backbones.vectors import Vectors, memory_explained
 from engine.device import pick_device
 from engine.progress import Progress
-from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, no_side
+from engine.retrieval.coarse.embedders.base import no_side
 from engine.retrieval.coarse.sentences import SentenceEncoder
 
 _BATCH = 16

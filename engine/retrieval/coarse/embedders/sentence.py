@@ -14,10 +14,11 @@ from transformers.utils.hub import cached_file
 
 from engine.backbones.checkpoints import Source, explained
 from engine.backbones.quiet import quiet
+from engine.backbones.vectors import Vectors, memory_explained, unit
 from engine.device import pick_device
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
-from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, no_side, unit
+from engine.retrieval.coarse.embedders.base import no_side
 
 _LAYOUT = "modules.json"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.atlas.build.naming import Names, log_odds, name_atoms, name_clusters, told_apart
-from engine.atlas.build.words import collect_terms
+from engine.atlas.build.naming.names import name_atoms, name_clusters, told_apart
+from engine.atlas.build.naming.scores import Names, log_odds
+from engine.atlas.build.naming.words import collect_terms
 from engine.atlas.format.writer import Exemplars
 
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from engine.activations import ActivationStore
 from engine.atlas import Atlas, AtlasOptions, build_atlas
-from engine.atlas.build import token_pass as sweep
+from engine.atlas.build import token_pass
 from engine.atlas.validation import validate_atlas
 from engine.errors import InputError
 from engine.progress import Silent
@@ -292,7 +292,7 @@ class Bomb(Silent):
 def test_a_stopped_build_goes_on_and_ends_with_the_same_bytes(
     tmp_path: Path, store: ActivationStore, new_sae: Callable[..., SparseAutoencoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "BATCH_TOKENS", 28)
+    monkeypatch.setattr(token_pass, "BATCH_TOKENS", 28)
     new_sae(tmp_path / "sae")
     options = AtlasOptions(layout=False, sample_items=3, checkpoint_seconds=0.0)
     whole = content(build_atlas(tmp_path / "sae", store, tmp_path / "whole", options))
@@ -312,7 +312,7 @@ def test_a_stopped_build_goes_on_and_ends_with_the_same_bytes(
 def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
     tmp_path: Path, store: ActivationStore, new_sae: Callable[..., SparseAutoencoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "BATCH_TOKENS", 28)
+    monkeypatch.setattr(token_pass, "BATCH_TOKENS", 28)
     new_sae(tmp_path / "sae")
     options = AtlasOptions(layout=False, sample_items=3, checkpoint_seconds=0.0)
     whole = content(build_atlas(tmp_path / "sae", store, tmp_path / "whole", options))
@@ -320,7 +320,8 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
         import os, signal
         from pathlib import Path
         from engine.activations import ActivationStore
-        from engine.atlas import AtlasOptions, build_atlas, sweep
+        from engine.atlas import AtlasOptions, build_atlas
+        from engine.atlas.build import token_pass
         from engine.progress import Silent
         class Fuse(Silent):
             left = 7
@@ -328,7 +329,7 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
                 self.left -= 1
                 if self.left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
-        sweep.BATCH_TOKENS = 28
+        token_pass.BATCH_TOKENS = 28
         root = Path({str(tmp_path)!r})
         options = AtlasOptions(layout=False, sample_items=3, checkpoint_seconds=0.0)
         build_atlas(root / "sae", ActivationStore.open(root / "store"), root / "parts", options, Fuse())
@@ -360,7 +361,7 @@ def test_another_title_keeps_the_pass(
     new_sae(tmp_path / "sae")
     with pytest.raises(KeyboardInterrupt):  # after the sample, the pass and the neighbours
         build_atlas(tmp_path / "sae", store, tmp_path / "atlas", AtlasOptions(layout=False, sample_items=3), Bomb(6))
-    monkeypatch.setattr(sweep, "encode", None)  # a second pass would fail
+    monkeypatch.setattr(token_pass, "encode", None)  # a second pass would fail
     options = AtlasOptions(layout=False, sample_items=3, title="Another")
     assert Atlas.open(build_atlas(tmp_path / "sae", store, tmp_path / "atlas", options)).title == "Another"
 
@@ -371,7 +372,7 @@ def test_batches_do_not_change_the_tables(
     new_sae(tmp_path / "sae")
     options = AtlasOptions(layout=False, sample_items=3)
     one = Atlas.open(build_atlas(tmp_path / "sae", store, tmp_path / "one", options))
-    monkeypatch.setattr(sweep, "BATCH_TOKENS", 7)
+    monkeypatch.setattr(token_pass, "BATCH_TOKENS", 7)
     many = Atlas.open(build_atlas(tmp_path / "sae", store, tmp_path / "many", options))
     # Matrix products of other shapes may round otherwise; the numbers agree, and so does every count.
     pd.testing.assert_frame_equal(one.atoms, many.atoms, rtol=1e-4, atol=1e-5)

@@ -12,8 +12,9 @@ import pytest
 
 from engine.activations import ActivationStore
 from engine.atlas import Atlas
-from engine.atlas.build.naming import Names
-from engine.atlas.format.texts import Snippets, prefer_one_word
+from engine.atlas.build.naming.scores import Names
+from engine.atlas.build.naming.texts import prefer_one_word
+from engine.atlas.format.texts import Snippets
 from engine.atlas.format.writer import Exemplars, hash_files
 from engine.atlas.validation import validate_atlas
 from tests.text_atlases import text_atlas

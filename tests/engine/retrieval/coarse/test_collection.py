@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.backbones.vectors import mix
 from engine.corpus import open_corpus
 from engine.errors import InputError
 from engine.progress import Silent
 from engine.retrieval.coarse import vectors as vectors_module
 from engine.retrieval.coarse.collection import open_collection
-from engine.retrieval.coarse.embedders.base import mix
 from engine.retrieval.coarse.pool import embed_query, make_pool, wanted_parts
 from engine.retrieval.search.query import Query, SearchOptions
 

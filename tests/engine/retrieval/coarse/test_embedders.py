@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from engine.backbones import embedded
+from engine.backbones.vectors import unit
 from engine.errors import AtomscopeError, InputError
 from engine.retrieval.coarse.embedders import load_embedder
 from engine.retrieval.coarse.embedders import sentence as sentence_module
@@ -23,7 +24,7 @@ from engine.retrieval.coarse.embedders.adapter import (
     merge_adapters,
     save_adapter,
 )
-from engine.retrieval.coarse.embedders.base import embedder_key, unit
+from engine.retrieval.coarse.embedders.base import embedder_key
 
 WORDS = "a red green blue round square thing picture of".split()
 TEXTS = ["a red thing", "a picture of a blue round thing", "square " * 40]

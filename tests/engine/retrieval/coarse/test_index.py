@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.backbones.vectors import unit
 from engine.retrieval.coarse import index as index_module
-from engine.retrieval.coarse.embedders.base import unit
 from engine.retrieval.coarse.index import ExactIndex, Index, top
 
 N, D = 700, 24

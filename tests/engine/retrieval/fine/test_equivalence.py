@@ -16,6 +16,9 @@ ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava", "idefics3", "internvl", "gem
 CLOSE = 1e-5
 Views = Callable[..., "list[CandidateView]"]
 
+# A name that transformers gives up is said by us before a user hears of it.
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
+
 
 def scores(scorer: FineScorer, query: Any, views: list[CandidateView], **options: Any) -> list[float]:
     """Fine scores in the order given; every candidate must have one."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from engine.retrieval.fine.mllm_scorer import CandidateView, FineScorer
     from engine.retrieval.fine.picture_store import PictureStore
 
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
+
 ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava", "idefics3", "internvl", "gemma3", "aya_vision")
 Scorers = Callable[..., "FineScorer"]
 Views = Callable[..., "list[CandidateView]"]
@@ -139,7 +141,7 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("engine.retrieval.coarse.embedders.load_embedder", lambda *_: colour_embedder)
+    monkeypatch.setattr("engine.retrieval.search.opening.load_embedder", lambda *_: colour_embedder)
     command = ["prepare", "--corpus", str(image_folder), "--mllm", tiny_mllm("llava")]
     assert run([*command, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)

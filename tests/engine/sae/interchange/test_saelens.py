@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.activations import ActivationStore
-from engine.metrics import evaluate
+from engine.evaluation import measure
 from engine.sae import SparseAutoencoder
 from engine.sae.interchange import export_sae, import_sae
 
@@ -74,7 +74,7 @@ def test_both_measure_the_same(name: str, make_store: Callable[..., ActivationSt
     store = make_store(d_model=12)
     theirs = filled(name)
     theirs.save_model(tmp_path / "theirs")
-    figures = evaluate(import_sae(tmp_path / "theirs").sae, store)
+    figures = measure(import_sae(tmp_path / "theirs").sae, store)
     everything = torch.cat([store.item(i) for i in range(store.n_items)])
     with torch.no_grad():
         codes = theirs.encode(everything)

@@ -13,9 +13,9 @@ from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConf
 from engine.backbones.checkpoints import Source, explained, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
 from engine.backbones.quiet import quiet
+from engine.backbones.vectors import Vectors, memory_explained, unit
 from engine.device import pick_device
 from engine.errors import InputError
-from engine.retrieval.coarse.embedders.base import Vectors, memory_explained, unit
 from kernels.products import quicken
 
 _BATCH = 16

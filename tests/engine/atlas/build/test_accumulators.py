@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.atlas.build.accumulate import Accumulators
+from engine.atlas.build.accumulators import Accumulators, Batch
 from engine.atlas.build.hashing import choose, hashes
-from engine.atlas.build.sample import coactivation_size, histogram_edges
-from engine.atlas.build.statistics import label_ids
+from engine.atlas.build.pass_plan import coactivation_size, histogram_edges, label_ids
 
 M, P = 12, 5
 
@@ -27,7 +26,7 @@ def draw(rng: np.random.Generator, items: int) -> tuple[Any, ...]:
 
 
 def fresh() -> Accumulators:
-    return Accumulators(M, 3, 4, np.linspace(-3, 6, 10), top_n=4, sample=6)
+    return Accumulators(M, 3, 4, np.linspace(-3, 6, 10), top_n=4, reservoir=6)
 
 
 def feed(acc: Accumulators, codes: tuple[Any, ...], first: int, start: int, end: int) -> None:
@@ -35,7 +34,7 @@ def feed(acc: Accumulators, codes: tuple[Any, ...], first: int, start: int, end:
     crow, col, val, labels, embeddings = codes
     low, high = crow[start * P], crow[end * P]
     rows = crow[start * P : end * P + 1] - low
-    acc.add(rows, col[low:high], val[low:high], first + start, P, labels[start:end], embeddings[start:end])
+    acc.add(Batch(rows, col[low:high], val[low:high], first + start, P, labels[start:end], embeddings[start:end]))
 
 
 def same(one: Accumulators, two: Accumulators) -> bool:
@@ -59,17 +58,17 @@ def test_batches_and_saved_states_change_nothing(seed: int, items: int, cut: int
     assert same(whole, resumed)
 
 
-def test_the_arena_is_bounded_by_what_is_kept() -> None:
+def test_the_room_for_heat_maps_is_bounded_by_what_is_kept() -> None:
     acc, rng = fresh(), np.random.default_rng(0)
-    acc.arena_positions, acc.arena_values = acc.arena_positions[:64], acc.arena_values[:64]
+    acc.heat.positions, acc.heat.values = acc.heat.positions[:64], acc.heat.values[:64]
     sizes = []
     for batch in range(60):
         feed(acc, draw(rng, 10), batch * 10, 0, 10)
-        sizes.append(len(acc.arena_values))
+        sizes.append(len(acc.heat.values))
     assert sizes[-1] == sizes[20], "it grew with the number of items"
     acc.compact()
-    kept = sum(int(slots.heat_size[slots.filled].sum()) for slots in (acc.top, acc.reservoir))
-    assert acc.arena_used == kept
+    kept = sum(int(lists.heat_size[lists.filled].sum()) for lists in (acc.top, acc.reservoir))
+    assert acc.heat.used == kept
 
 
 def test_hashes_spread_and_depend_on_the_salt() -> None:
