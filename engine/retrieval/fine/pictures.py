@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.errors import AtomscopeError
-from engine.retrieval.fine.byte_cache import ByteCache
+from engine.recent import Recent
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.picture_store import PictureStore
@@ -45,10 +45,10 @@ class ImageCache:
     limit: int
     store: PictureStore
     share: bool = True
-    _kept: ByteCache[Picture] = field(init=False)
+    _kept: Recent[str, Picture] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._kept = ByteCache(self.limit)
+        self._kept = Recent(self.limit)
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
     def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
