@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from engine.atlas.build.accumulate import SAMPLE, Accumulators
-from engine.atlas.build.exemplars import BAND_SIZE, BANDS, exemplar_rows
+from engine.atlas.build.accumulators import RESERVOIR, Accumulators, Batch
+from engine.atlas.build.exemplars import BAND_SIZE, BANDS, choose_exemplars
 from engine.atlas.build.grouping import segments
-from engine.atlas.build.statistics import atom_columns, label_columns, label_ids
+from engine.atlas.build.pass_plan import label_ids
+from engine.atlas.build.statistics import AtomStatistics, measure_atoms, share_of_labels
 from engine.atlas.format.schema import ATOMS_PER_GROUP, ENTRANTS_KEPT, THUMBS_PER_GROUP, arrow_schema
 from engine.atlas.format.tables import make_table, string_lists, write_grouped, write_plain
 from engine.atlas.format.writer import (
@@ -80,30 +81,29 @@ def write_synthetic_atlas(path: Path | str, n_atoms: int = 4096, n_items: int = 
     ids, names = label_ids(labels, n_atoms)
     edges = np.concatenate([[0.0], np.geomspace(0.02, 12.0, 48)])
     acc = Accumulators(n_atoms, len(names), embeddings.shape[1], edges, TOP_N)
-    acc.add(codes.crow, codes.col, codes.val, 0, POSITIONS, ids, embeddings)
-    exemplars = exemplar_rows(acc)
-    columns = atom_columns(acc, exemplars, labels, embeddings, n_items * POSITIONS)
+    acc.add(Batch(codes.crow, codes.col, codes.val, 0, POSITIONS, ids, embeddings))
+    exemplars = choose_exemplars(acc)
+    measured = measure_atoms(acc, exemplars, labels, embeddings, n_items * POSITIONS)
     support = np.diff(codes.crow).reshape(n_items, POSITIONS)
-    cluster = np.where(acc.firing == 0, -1, cluster).astype(np.int32)
+    cluster = np.where(acc.counts.firing == 0, -1, cluster).astype(np.int32)
 
     target = Path(path)
     with atomic_path(target) as folder:
         folder.mkdir()
         write_exemplars(folder, exemplars, n_atoms)
-        write_histograms(folder, acc.histogram)
+        write_histograms(folder, acc.counts.histogram)
         write_items(
             folder, table, support.astype(np.uint16), rng.normal(0.4, 0.05, (n_items, POSITIONS)).astype(np.float32)
         )
-        _write_atom_table(folder, "labels.parquet", label_columns(acc, names), n_atoms)
+        _write_atom_table(folder, "labels.parquet", vars(share_of_labels(acc, names)), n_atoms)
         sampled = _write_sample(folder, rng, codes, n_atoms, n_items)
         directions = draw_directions(rng, cluster)
         _write_sae(folder, directions)
         _write_atom_table(folder, "neighbours.parquet", _neighbours(directions, cluster, sampled), n_atoms)
-        _write_atoms(folder, rng, columns, cluster, homes)
+        _write_atoms(folder, rng, measured, cluster, homes)
         _write_training(folder, float(support.mean()))
         _write_thumbs(folder, rng, items)
-        status = np.array(columns["status"])
-        _write_header(folder, table, status, edges, float(support.mean()), seed, len(sampled.crow) - 1)
+        _write_header(folder, table, measured.status, edges, float(support.mean()), seed, len(sampled.crow) - 1)
     return target
 
 
@@ -173,7 +173,8 @@ def _neighbours(directions: NDArray[np.float32], cluster: NDArray[np.int32], sam
     """Nearest live atoms by direction, inside each cluster (clusters lie far apart), and by firing on the sample's tokens."""
     import torch
 
-    from engine.atlas.build.neighbours import nearest_directions, nearest_firing, neighbour_columns
+    from engine.atlas.build.nearest import Nearest, nearest_directions, nearest_firing
+    from engine.atlas.build.neighbours import merge
     from engine.progress import Silent
 
     live = np.flatnonzero(cluster >= 0)
@@ -185,28 +186,29 @@ def _neighbours(directions: NDArray[np.float32], cluster: NDArray[np.int32], sam
     index, cosine = np.zeros((len(live), width), np.int32), np.zeros((len(live), width), np.float32)
     for c in np.unique(home):
         members = np.flatnonzero(home == c)
-        near, cosine[members] = nearest_directions(torch.from_numpy(directions[live[members]]), width, Silent())
+        near, cosine[members], _ = nearest_directions(torch.from_numpy(directions[live[members]]), width, Silent())
         index[members] = members[near]
     together = nearest_firing(sampled.crow, sampled.col, len(cluster), NEIGHBOURS)
-    return neighbour_columns(live, (index, cosine), together, NEIGHBOURS)
+    decoder = Nearest(index, cosine, np.full(len(live), width, np.int32))
+    return vars(merge(live, decoder, together, NEIGHBOURS))
 
 
 def _write_atoms(
     folder: Path,
     rng: np.random.Generator,
-    columns: dict[str, Any],
+    measured: AtomStatistics,
     cluster: NDArray[np.int32],
     homes: NDArray[np.int64],
 ) -> None:
     """``atoms.parquet`` and ``clusters.parquet``: measured columns, a drawn map; atoms are named after their top label."""
     place = draw_places(rng, cluster)
     place[cluster < 0] = np.nan
-    columns = columns | {
+    columns = vars(measured) | {
         "x": place[:, 0],
         "y": place[:, 1],
         "cluster": cluster,
-        "label": columns["top_label"],
-        "label_candidates": string_lists([name.split() for name in columns["top_label"]]),
+        "label": measured.top_label,
+        "label_candidates": string_lists([name.split() for name in measured.top_label]),
     }
     write_plain(folder / "atoms.parquet", make_table("atoms.parquet", columns))
     middle = np.stack([place[cluster == c].mean(axis=0) for c in range(len(homes))])
@@ -287,7 +289,7 @@ def _write_header(
         "corpus": {"name": "synthetic shapes", "hash": f"{seed:064x}", "items": n_items, "splits": splits},
         "activations": {"hash": f"{seed:064x}", "dtype": "float32", "tokens": tokens},
         "sae": read_json(folder / "sae" / "config.json"),
-        "exemplars": {"top_n": TOP_N, "bands": BANDS, "band_size": BAND_SIZE, "sample": SAMPLE},
+        "exemplars": {"top_n": TOP_N, "bands": BANDS, "band_size": BAND_SIZE, "sample": RESERVOIR},
         "histogram_edges": edges.tolist(),
         "measured": {"test": {"fvu": 0.12, "explained_variance": 0.88, "l0_mean": l0}},
         "layout": {"method": "umap", "parameters": {}, "seed": seed},

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.ui.colours import VIRIDIS
 from app.ui.html import Html, join, tag
 from app.ui.numbers import compact, number
+from app.ui.words import cut
 
 # Charts scale to their column; text reads best when a chart is drawn about as wide as it is shown.
 _WIDTH = 520
@@ -192,7 +193,7 @@ def range_rows(
             tag(
                 "g",
                 tag("rect", x=0, y=y - row_height / 2, width=drawn, height=row_height, cls="as-hit"),
-                tag("text", _fit(label, left // 6), x=left - 8, y=y + 4, cls="as-name", text_anchor="end"),
+                tag("text", cut(label, left // 6), x=left - 8, y=y + 4, cls="as-name", text_anchor="end"),
                 tag("line", x1=x(p5), x2=x(p95), y1=y, y2=y, cls="as-thin"),
                 tag("line", x1=x(p25), x2=x(p75), y1=y, y2=y, cls="as-thick"),
                 tag("circle", cx=x(median), cy=y, r=3.6, cls="as-dot"),
@@ -291,10 +292,6 @@ def _count_ticks(largest: int, log: bool) -> list[int]:
         return [int(v) for v in linear_ticks(0, largest, 3) if v > 0]
     powers = [10**p for p in range(12) if 10**p <= largest]
     return powers if len(powers) <= 4 else powers[:: math.ceil(len(powers) / 4)]
-
-
-def _fit(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def caption(*parts: object) -> Html:

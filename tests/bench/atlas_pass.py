@@ -35,6 +35,9 @@ sys.path.append(str(ROOT / "tests" / "bench"))
 
 from machine import apart  # noqa: E402
 
+from engine.cli.console import print_table  # noqa: E402
+from engine.table import Table  # noqa: E402
+
 GOAL = 10.0
 TOP_N = 24
 PUBLISHED_IMAGES = 16
@@ -68,10 +71,11 @@ def main() -> None:
         print(json.dumps(document, indent=2))
         return
     columns = ["encode_s", "pass_s", "total_s", "cpu_s", "peak_mb"]
-    print(f"{'M':>7} {'method':<10} {'L0':>6} {'tokens/s':>9} " + " ".join(f"{name:>9}" for name in columns))
+    rows = []
     for r in results:
-        line = f"{r['atoms']:>7,} {r['method']:<10} {r['l0']:>6.1f} {r['tokens'] / r['total_s']:>9,.0f} "
-        print(line + " ".join(f"{r[name]:>9,.2f}" for name in columns))
+        speed = f"{r['tokens'] / r['total_s']:,.0f}"
+        rows.append((r["method"], f"{r['atoms']:,}", f"{r['l0']:.1f}", speed, *(f"{r[name]:,.2f}" for name in columns)))
+    print_table(Table(("method", "M", "L0", "tokens/s", *columns), tuple(rows)))
     for ratio in document["ratios"]:
         met = "met" if ratio["total"] >= GOAL else "MISSED"
         print(

@@ -34,6 +34,9 @@ sys.path[:1] = [str(ROOT), str(ROOT / "tests" / "bench")]
 
 from machine import apart, machine  # noqa: E402
 
+from engine.cli.console import print_table  # noqa: E402
+from engine.table import Table  # noqa: E402
+
 GOALS = {"fresh": 5.0, "prepared": 5.0, "repeated": 10.0}
 SAME = 1e-3
 """Largest difference of two log-odds that count as equal: they are sums of float32 products in another order."""
@@ -65,7 +68,11 @@ def main() -> None:
         from engine.files import write_json
 
         write_json(ROOT / "assets" / "bench" / "retrieval-cpu.json", document)
-    print(json.dumps(document, indent=2) if arguments.json else _table(results))
+    if arguments.json:
+        print(json.dumps(document, indent=2))
+    else:
+        print_table(_table(results))
+        print(f"seconds by the wall; goals: {', '.join(f'{state} {goal:g}' for state, goal in GOALS.items())}; * below")
     if any(result["difference"] > SAME for result in results):
         sys.exit("The scores differ: one of the two ways is wrong.")
 
@@ -94,21 +101,20 @@ def _compared(pool: int, asked: str, published: dict[str, Any], ours: dict[str, 
     }
 
 
-def _table(results: list[dict[str, Any]]) -> str:
-    states = "".join(f"{state:>10} {'ratio':>6}" for state in GOALS)
-    lines = [f"{'query':<6} {'pool':>4} {'published':>10}{states}   wall seconds"]
+def _table(results: list[dict[str, Any]]) -> Table:
+    """One row per query and pool: seconds, and how often ours fits into the published time, by the wall and by the CPU."""
+    header = ["query", "pool", "published"]
+    for state in GOALS:
+        header += [state, "ratio", "CPU ratio"]
+    rows = []
     for r in results:
-        cells = ""
+        cells = [r["asked"], str(r["pool"]), f"{r['published']['wall']:.2f}"]
         for state, goal in GOALS.items():
-            ratio = r["ratios"][state]["wall"]
-            cells += f"{r[state]['wall']:>10.2f} {ratio:>5.1f}{' ' if ratio >= goal else '*'}"
-        cpu = " / ".join(f"{r['ratios'][state]['cpu']:.1f}" for state in GOALS)
-        lines.append(
-            f"{r['asked']:<6} {r['pool']:>4} {r['published']['wall']:>10.2f}{cells}   CPU ratios {cpu}; "
-            f"first score {r['first_s']:.2f} s; scores within {r['difference']:.0e}"
-        )
-    goals = ", ".join(f"{state} {goal:g}" for state, goal in GOALS.items())
-    return "\n".join([*lines, f"goals: {goals}; * below"])
+            ratio = r["ratios"][state]
+            below = "" if ratio["wall"] >= goal else "*"
+            cells += [f"{r[state]['wall']:.2f}", f"{ratio['wall']:.1f}{below}", f"{ratio['cpu']:.1f}"]
+        rows.append((*cells, f"{r['first_s']:.2f}", f"{r['difference']:.0e}"))
+    return Table((*header, "first score", "scores within"), tuple(rows))
 
 
 def _work(job: dict[str, Any]) -> dict[str, Any]:

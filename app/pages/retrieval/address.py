@@ -8,14 +8,18 @@ import streamlit as st
 
 from app import state
 from app.opened import corpora
-from app.pages.retrieval.request import FIRST_STEP, STEPS, Request, read, write
+from app.pages.retrieval.form import search
+from app.pages.retrieval.request import FIRST_STEP, STEPS, Request, parameters, read, write
 from app.pages.retrieval.session import Session
 
 _OURS = (*write(Request()), "step", "candidate")
 
 
 def follow_address(session: Session) -> None:
-    """Do what the address says, unless that is what is shown already."""
+    """Do what the address says, unless that is what is shown already; write it where the session has moved on."""
+    if session.unwritten:
+        show_address(session)
+        return
     given = {name: st.query_params[name] for name in _OURS if name in st.query_params}
     step, candidate = given.pop("step", None), given.pop("candidate", "")
     if step is not None and step not in STEPS:
@@ -41,7 +45,7 @@ def follow_address(session: Session) -> None:
         state.notice(sentence)
     session.fill(request)
     if request.asks:
-        session.search(request)
+        search(session, request)
     _choose(session, candidate)
 
 
@@ -61,4 +65,5 @@ def show_address(session: Session) -> None:
     entry, chosen = run.entry if run is not None else None, None
     if session.picked is not None and entry is not None and entry.corpus is not None:
         chosen = str(entry.corpus.items["id"].iat[session.picked])
+    session.address, session.unwritten = parameters(request), False
     state.rewrite(write(request) | {"step": session.step if session.step != FIRST_STEP else None, "candidate": chosen})

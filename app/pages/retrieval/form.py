@@ -1,16 +1,23 @@
-"""The query's words and the Search button; what the controls of the page say, as a request, and a search made from it."""
+"""The query's words and the Search button; what the controls of the page say, and the search that is made from it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.pages.retrieval.address import show_address
-from app.pages.retrieval.request import FIRST_STEP, Request, parameters
-from app.pages.retrieval.session import Session, current
-from engine.retrieval.search.query import ALPHA, THRESHOLD
+from app.opened import corpora
+from app.pages.retrieval import worker
+from app.pages.retrieval.request import FIRST_STEP, Request
+from app.pages.retrieval.session import Run, Session, current
+from app.work import Job
+from engine.errors import AtomscopeError
+from engine.retrieval.search.query import ALPHA, THRESHOLD, check_words
+
+if TYPE_CHECKING:
+    from engine.retrieval.search.events import Event
 
 MARGINS = {"skip": 0.05, "stop": 2.0}
 """Where the early stops begin when they are switched on: a cosine, and log-odds."""
@@ -41,12 +48,31 @@ def _submit() -> None:
 
 
 def start(session: Session, request: Request) -> None:
-    """Search, and write the search into the address."""
+    """Search for what a person asked with the controls, and show the first step."""
     session.draft = request
-    if session.search(request):
-        session.address = parameters(request)
-        session.step = FIRST_STEP
-        show_address(session)
+    if search(session, request):
+        session.step, session.unwritten = FIRST_STEP, True
+
+
+def search(session: Session, request: Request) -> bool:
+    """Stop the search before and hand in this one; False, with a sentence in ``session.fault``, if it cannot be made."""
+    session.fault = ""
+    upload = session.uploads.get(request.upload)
+    image = upload.image if upload is not None else None
+    entry = corpora.entry(request.corpus)
+    try:
+        check_words(request.text.strip(), pictured=bool(request.item) or image is not None)
+        answer = worker.answer_of(entry, request)
+        job: Job[Event] = Job(partial(worker.search, entry=entry, request=request, upload=image, answer=answer))
+        if session.run is not None:
+            session.run.stop()
+        session.queue.put(job)
+    except AtomscopeError as error:
+        session.fault = str(error)
+        return False
+    session.picked, session.slowness = None, 1
+    session.run = Run(request, entry, answer, job)
+    return True
 
 
 def collect(session: Session) -> Request:

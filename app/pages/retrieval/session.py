@@ -20,7 +20,6 @@ from app.pages.retrieval.uploads import Upload
 from app.work import Job, Queue, queue
 from engine.errors import AtomscopeError
 from engine.inspection.shared_atoms import COMPARED, EncodedCandidate
-from engine.retrieval.search.query import check_words
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -82,7 +81,9 @@ class Session:
     fault : str
         Why the last search could not be made.
     address : dict or None
-        The part of the address that was followed last.
+        The part of the address that was followed or written last.
+    unwritten : bool
+        Whether the address does not yet say what is shown.
     offered : int
         Seed of the pictures that are offered.
     polled, slowness
@@ -97,6 +98,7 @@ class Session:
     fault: str = ""
     uploads: OrderedDict[str, Upload] = field(default_factory=OrderedDict)
     address: dict[str, str] | None = None
+    unwritten: bool = False
     picked: int | None = None
     offered: int = 0
     uploaded: int = 0
@@ -144,28 +146,6 @@ class Session:
         self.uploads.move_to_end(upload.digest)
         while len(self.uploads) > UPLOADS:
             self.uploads.popitem(last=False)
-
-    # The work.
-
-    def search(self, request: Request) -> bool:
-        """Stop the search before and hand in this one; False, with a sentence in ``fault``, if it cannot be made."""
-        self.fault = ""
-        upload = self.uploads.get(request.upload)
-        image = upload.image if upload is not None else None
-        entry = corpora.entry(request.corpus)
-        try:
-            check_words(request.text.strip(), pictured=bool(request.item) or image is not None)
-            answer = worker.answer_of(entry, request)
-            job: Job[Event] = Job(partial(worker.search, entry=entry, request=request, upload=image, answer=answer))
-            if self.run is not None:
-                self.run.stop()
-            self.queue.put(job)
-        except AtomscopeError as error:
-            self.fault = str(error)
-            return False
-        self.picked, self.slowness = None, 1
-        self.run = Run(request, entry, answer, job)
-        return True
 
     def encode(self, atlas: Atlas, outcome: Outcome) -> Job[EncodedCandidate] | None:
         """The job that encodes query picture and first candidates with an atlas; handed in when first asked for."""

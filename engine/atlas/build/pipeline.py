@@ -96,7 +96,9 @@ def build_atlas(
         progress.start("tables and labels", None, "files")
         folder.mkdir(exist_ok=True)
         exemplars = choose_exemplars(passed.accumulators)
-        statistics = measure_atoms(passed.accumulators, exemplars, store)
+        statistics = measure_atoms(
+            passed.accumulators, exemplars, store.items["label"].tolist(), store.embeddings, store.n_tokens
+        )
         labels = share_of_labels(passed.accumulators, plan.label_names)
         names = name_all(exemplars, store, atom_map.cluster)
         write_measured(folder, exemplars, passed, labels, neighbours, progress)

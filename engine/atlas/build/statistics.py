@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from engine.atlas.build.grouping import place_in_group
 from engine.atlas.format.schema import LABELS_KEPT
 from engine.atlas.format.writer import Exemplars, statuses
 from engine.metrics import label_entropy, monosemanticity, top_label
-
-if TYPE_CHECKING:
-    from engine.activations import ActivationStore
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,21 @@ class LabelShares:
     share: NDArray[np.float64]
 
 
-def measure_atoms(accumulators: Accumulators, exemplars: Exemplars, store: ActivationStore) -> AtomStatistics:
-    """The statistics of every atom."""
-    counts, labels = accumulators.counts, store.items["label"].tolist()
+def measure_atoms(
+    accumulators: Accumulators, exemplars: Exemplars, labels: list[str], embeddings: NDArray[np.float32], n_tokens: int
+) -> AtomStatistics:
+    """The statistics of every atom.
+
+    Parameters
+    ----------
+    labels : list of str
+        Label of every item, "" for none.
+    embeddings : float32 [n_items, e]
+        Embedding of every item, of length 1.
+    n_tokens : int
+        Tokens of all items.
+    """
+    counts = accumulators.counts
     n_atoms = len(counts.firing)
     dead = counts.firing == 0
     with np.errstate(invalid="ignore"):
@@ -101,16 +110,16 @@ def measure_atoms(accumulators: Accumulators, exemplars: Exemplars, store: Activ
         words = [labels[item] for item in items]
         entropy[atom] = label_entropy(words, values)
         name[atom], share[atom] = top_label(words, values)
-        diversity[atom] = 1.0 - mean_cosine(store.embeddings[items])
+        diversity[atom] = 1.0 - mean_cosine(embeddings[items])
     moments = accumulators.moments
     return AtomStatistics(
         atom=np.arange(n_atoms),
         firing_count=counts.firing,
         item_count=counts.item_count,
-        frequency=counts.firing / store.n_tokens,
+        frequency=counts.firing / n_tokens,
         mean_activation=mean,
         max_activation=np.where(dead, np.float32(np.nan), counts.maximum),
-        status=statuses(counts.firing, store.n_tokens),
+        status=statuses(counts.firing, n_tokens),
         label_entropy=entropy,
         top_label=name,
         top_label_share=share,

@@ -56,3 +56,29 @@ def test_hostile_items_are_a_404(offered: corpora.Entry, client: TestClient, ite
 @pytest.mark.parametrize("content", ["0" * 12, "demo", "..", "ABCDEFABCDEF"])
 def test_unknown_corpora_are_a_404(offered: corpora.Entry, client: TestClient, content: str) -> None:
     assert client.get(f"/atomscope/corpus/{content}/0.webp").status_code == 404
+
+
+def test_a_corpus_whose_captions_were_rewritten_is_opened_again(
+    offered: corpora.Entry, client: TestClient, pictures: Path
+) -> None:
+    assert corpora.entry(offered.key) is offered
+    (pictures / "captions.csv").write_text("file,caption\nanimals/0.png,A wall that was painted red.\n")
+    again = corpora.entry(offered.key)
+    assert again is not None and again.corpus is not None and again.content != offered.content
+    assert again.corpus.items["caption"].iat[0] == "A wall that was painted red."
+    for entry in (offered, again):  # a search of before still shows its pictures
+        assert client.get(urls.corpus_thumb(entry.content, 0)).status_code == 200
+
+
+def test_a_thumbnail_is_made_once(offered: corpora.Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert offered.corpus is not None
+    first = corpora.thumbnail(offered.corpus, 0)
+    monkeypatch.setattr(corpora, "_scaled", lambda corpus, item: b"again")
+    assert corpora.thumbnail(offered.corpus, 0) is first and corpora.thumbnail(offered.corpus, 1) == b"again"
+
+
+def test_rows_and_splits_of_an_entry(offered: corpora.Entry) -> None:
+    assert offered.row_of("animals/2.png") == 2 and offered.row_of("../../etc/passwd") is None
+    assert offered.searched_split("") == offered.searched_split("all") == offered.searched_split("nothing") == ""
+    demo = corpora.Entry(corpora.DEMO, offered.path, None)
+    assert demo.searched_split("") == "test" and demo.searched_split("all") == "" and demo.row_of("x") is None

@@ -14,6 +14,8 @@ from engine.retrieval.search.events import CandidateFailed, CandidateScored, Fin
 from engine.retrieval.search.query import Query, SearchOptions
 from engine.retrieval.search.ranking import Prior
 
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
+
 
 class Reader:
     """Stands in for the multimodal model: likes squares, breaks on blue, and cannot count."""

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from engine.atlas import Atlas
-from engine.atlas.synthetic import write_synthetic_atlas
 from engine.corpus import UnreadableItem
 from engine.inspection.encoding import EncodedImage, Encoder, collect, sampled
 from engine.inspection.shared_atoms import EncodedCandidate, atlas_item, encode_candidate, shared_atoms
+from tests.synthetic_atlas import write_synthetic_atlas
 
 
 @pytest.fixture(scope="module")

@@ -126,23 +126,6 @@ def test_caches_stay_within_their_bytes(scorer: Callable[..., FineScorer], views
     assert [e.record.score for e in small] == pytest.approx([e.record.score for e in large], abs=1e-5)
 
 
-def test_byte_cache_drops_the_oldest() -> None:
-    from engine.retrieval.fine.byte_cache import ByteCache
-
-    cache: ByteCache[str] = ByteCache(10)
-    cache.put("a", "A", 4)
-    cache.put("b", "B", 4)
-    assert cache.get("a") == "A"
-    cache.put("c", "C", 4)
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == ("A", None, "C")
-    cache.put("huge", "H", 11)
-    assert cache.get("huge") is None
-    cache.put("a", "AA", 6)
-    assert (cache.used, len(cache)) == (10, 2)
-    cache.clear()
-    assert (cache.used, len(cache)) == (0, 0)
-
-
 def test_two_threads_at_once(scorer: Callable[..., FineScorer], views: Views, pictures: list[Image.Image]) -> None:
     from engine.retrieval.search.query import Query, SearchOptions
 

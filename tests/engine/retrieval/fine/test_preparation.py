@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from engine.retrieval.fine.mllm_scorer import CandidateView, FineScorer
     from engine.retrieval.fine.picture_store import PictureStore
 
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
+
 ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "llava", "idefics3", "internvl", "gemma3", "aya_vision")
 Scorers = Callable[..., "FineScorer"]
 Views = Callable[..., "list[CandidateView]"]
