@@ -1,4 +1,4 @@
-"""The parts of the Compare page as markup: pure functions of SAEs, their figures and what the worker found."""
+"""The parts of the Compare page as markup: functions of SAEs, their figures and what the worker found."""
 
 from __future__ import annotations
 
