@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from app.atlas_ui.exports import to_csv
-from engine.atlas.search import exemplar_pairs
+from engine.atlas.top_exemplars import exemplar_pairs
 from engine.derived import derived
 
 if TYPE_CHECKING:
