@@ -16,7 +16,7 @@ from app.components.atom_map.routes import CARD_TEXTS, map_routes
 from app.opened import atlases
 from app.ui import browser
 from app.urls import MAP
-from engine.atlas import Atlas, search
+from engine.atlas import Atlas, search, top_exemplars
 from tests.text_atlases import text_atlas
 
 
@@ -110,7 +110,7 @@ def test_snippets_mark_what_fires_and_nothing_else(texts: Atlas, monkeypatch: py
 def test_search_looks_at_the_words_around_the_token(texts: Atlas) -> None:
     word = "river"
     found = search.find(texts, word)
-    pairs = search.exemplar_pairs(texts)
+    pairs = top_exemplars.exemplar_pairs(texts)
     for hit in found:
         if hit.reason == "captions":
             rows = pairs[pairs["atom"] == hit.atom]
