@@ -7,10 +7,11 @@ for it: no cache key has to name what a function reads of the object.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from engine.recent import Recent
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -27,28 +28,24 @@ class _Values:
     """The values of one function for one object, by its other arguments; the one used longest ago goes first."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+        self._known: Recent[Hashable, tuple[Any]] = Recent(most)
         self._locks: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The value under ``key``; the first of several threads makes it, the others wait for it."""
         with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
+            if (known := self._known.get(key)) is not None:
+                return known[0]
             making = self._locks.setdefault(key, threading.Lock())
         with making:
             with self._lock:
-                if key in self._known:
-                    return self._known[key]
+                if (known := self._known.get(key)) is not None:
+                    return known[0]
             value = make()
             with self._lock:
-                self._known[key] = value
+                self._known.put(key, (value,))
                 self._locks.pop(key, None)
-                while len(self._known) > self._most:
-                    self._known.popitem(last=False)
             return value
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,3 +77,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def view_provenance(atlas: Atlas, view: dict[str, Any], atoms: NDArray[np.int64]) -> bytes:
+    """Where a picture of the map comes from: atlas, model, corpus, SAE, layout, the view, the selected atoms. JSON."""
+    kept = (
+        "title",
+        "created",
+        "format",
+        "counts",
+        "backbone",
+        "corpus",
+        "activations",
+        "sae",
+        "layout",
+        "packages",
+        "measured",
+    )
+    document = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "atlas": {"key": atlas.key} | {name: atlas.meta[name] for name in kept if name in atlas.meta},
+        "view": view,
+        "selection": [int(atom) for atom in atoms],
+        "columns": (atlas.meta.get("columns") or {}).get("atoms.parquet", {}),
+    }
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

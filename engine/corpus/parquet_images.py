@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from engine.corpus.images import UnreadableItem, read_limited
 from engine.corpus.items import id_fault
 from engine.errors import InputError
+from engine.recent import Recent
 
 _KEPT_BYTES = 256 * 2**20
 _OPEN_FILES = 16
@@ -40,8 +40,8 @@ class ParquetImages:
                 counts.append(metadata.row_group(group).num_rows)
         self._file, self._group = files, groups
         self._ends = np.cumsum(counts, dtype=np.int64)
-        self._open: OrderedDict[int, pq.ParquetFile] = OrderedDict()
-        self._kept: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
+        self._open: Recent[int, pq.ParquetFile] = Recent(_OPEN_FILES, dropped=pq.ParquetFile.close)
+        self._kept: Recent[int, pa.ChunkedArray] = Recent(_KEPT_BYTES, lone=True)
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -59,34 +59,28 @@ class ParquetImages:
         return image_cell(cell, self._root, where)
 
     def _rows(self, block: int) -> pa.ChunkedArray:
-        if block in self._kept:
-            self._kept.move_to_end(block)
-            return self._kept[block]
+        if (kept := self._kept.get(block)) is not None:
+            return kept
         index = self._file[block]
         try:
             rows = self._handle(index).read_row_group(self._group[block], columns=[self._column]).column(0)
         except (pa.ArrowException, OSError) as error:
-            self._open.pop(index, None)
+            self._open.drop(index)
             detail = str(error).splitlines()[0]
             raise UnreadableItem(f"{self._root / self._names[index]} is damaged ({detail}).") from None
-        self._kept[block] = rows
-        while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > _KEPT_BYTES:
-            self._kept.popitem(last=False)
+        self._kept.put(block, rows, rows.nbytes)
         return rows
 
     def _handle(self, index: int) -> pq.ParquetFile:
-        if index not in self._open:
-            # Rows are known by number: in a file that was rebuilt meanwhile they are other pictures.
-            if _stamp(self._root / self._names[index]) != self._stamps[index]:
-                raise InputError(
-                    f"{self._root / self._names[index]} was replaced while it was being read: start again."
-                )
-            # Our shards carry page checksums, so a flipped bit is met here and not as a picture with a smear.
-            self._open[index] = pq.ParquetFile(self._root / self._names[index], page_checksum_verification=True)
-        self._open.move_to_end(index)
-        while len(self._open) > _OPEN_FILES:
-            self._open.popitem(last=False)[1].close()
-        return self._open[index]
+        if (known := self._open.get(index)) is not None:
+            return known
+        # Rows are known by number: in a file that was rebuilt meanwhile they are other pictures.
+        if _stamp(self._root / self._names[index]) != self._stamps[index]:
+            raise InputError(f"{self._root / self._names[index]} was replaced while it was being read: start again.")
+        # Our shards carry page checksums, so a flipped bit is met here and not as a picture with a smear.
+        file = pq.ParquetFile(self._root / self._names[index], page_checksum_verification=True)
+        self._open.put(index, file)
+        return file
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

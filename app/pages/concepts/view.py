@@ -1,4 +1,4 @@
-"""How one atom is drawn: a pure function from an atlas and an atom to markup, so that tests read what people see."""
+"""How one atom is drawn: a function from an atlas and an atom to markup, so that tests read what people see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the counts are drawn: pure functions from an atlas to markup."""
+"""How the counts are drawn: functions from an atlas to markup, whose links keep what the session shows."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ import numpy as np
 import streamlit as st
 
 from app import atlas_ui, state, ui, urls
+from app.atlas_ui.exports import view_provenance
 from app.components.atom_map import MapView, atom_map, map_event
 from app.components.atom_map.ids import encode_ids
-from app.pages.map.selection import view_provenance
 from app.pages.overview import figures, highlights, numbers
 from app.ui.html import Html, tag
 from engine.atlas import ordering, search

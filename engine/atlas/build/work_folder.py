@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from engine.errors import InputError
 from engine.files import read_json, write_json
@@ -31,15 +32,16 @@ def hold_work_folder(out: Path) -> Iterator[Path]:
     """
     work = out.resolve().with_name(f".{out.resolve().name}.building")
     work.mkdir(parents=True, exist_ok=True)
-    with (work.with_suffix(".lock")).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{out} is being built by another process right now.") from None
-        try:
-            yield work
-        finally:
-            work.with_suffix(".lock").unlink(missing_ok=True)
+    lock = FileLock(work.with_suffix(".lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{out} is being built by another process right now.") from None
+    try:
+        yield work
+    finally:
+        work.with_suffix(".lock").unlink(missing_ok=True)
+        lock.release()
 
 
 def begin(work: Path, of_the_pass: dict[str, Any], of_the_rest: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
+from engine.recent import Recent
 
 
 class GroupedTable:
@@ -29,10 +29,9 @@ class GroupedTable:
 
     def __init__(self, path: Path, keep: int = 8, columns: list[str] | None = None) -> None:
         self.path = path
-        self._keep = keep
         self._columns = columns
         self._file: pq.ParquetFile | None = None
-        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
+        self._groups: Recent[int, pa.Table] = Recent(keep)
         self._lock = threading.Lock()
 
     def _open(self) -> pq.ParquetFile:
@@ -49,9 +48,8 @@ class GroupedTable:
     def group(self, number: int) -> pa.Table:
         """Row group ``number`` as an Arrow table."""
         with self._lock:
-            if number in self._cache:
-                self._cache.move_to_end(number)
-                return self._cache[number]
+            if (known := self._groups.get(number)) is not None:
+                return known
             file = self._open()
             if not 0 <= number < file.num_row_groups:
                 raise damaged(self.path, f"it has no row group {number}")
@@ -60,9 +58,7 @@ class GroupedTable:
                 table = file.read_row_group(number, columns=self._columns, use_threads=False).combine_chunks()
             except (pa.ArrowException, OSError) as error:
                 raise damaged(self.path, str(error)) from None
-            self._cache[number] = table
-            while len(self._cache) > self._keep:
-                self._cache.popitem(last=False)
+            self._groups.put(number, table)
             return table
 
     def rows(self, key: str, value: int, per_group: int) -> pa.Table:

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 DEPTHS = (1, 5, 10)
 RESAMPLES = 2_000
+_BATCH = 100
+"""Resamples that are in memory together."""
 _SEED = 2026
 
 
@@ -19,12 +22,13 @@ def interval(values: Sequence[float] | NDArray[Any]) -> dict[str, float]:
     Of differences between two methods on the same queries this is the paired bootstrap.
     """
     array = np.asarray(values, np.float64)
-    if not len(array):
-        return {"value": 0.0, "low": 0.0, "high": 0.0}
+    value = float(array.mean()) if len(array) else 0.0
+    if len(array) < 2:  # one query drawn again and again is always the same
+        return {"value": value, "low": value, "high": value}
     rng = np.random.default_rng(_SEED)
-    means = np.array([array[rng.integers(0, len(array), len(array))].mean() for _ in range(RESAMPLES)])
-    low, high = np.quantile(means, (0.025, 0.975))
-    return {"value": float(array.mean()), "low": float(low), "high": float(high)}
+    drawn = bootstrap((array,), np.mean, n_resamples=RESAMPLES, batch=_BATCH, method="percentile", rng=rng)
+    low, high = drawn.confidence_interval
+    return {"value": value, "low": float(low), "high": float(high)}
 
 
 def hits(ranks: Sequence[int | None], depth: int) -> NDArray[np.float64]:

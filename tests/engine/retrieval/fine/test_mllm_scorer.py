@@ -118,29 +118,12 @@ def test_caches_stay_within_their_bytes(scorer: Callable[..., FineScorer], views
 
     model = scorer(cache_bytes=100_000)
     small = list(model.score(Query("a red square"), views(6), SearchOptions()))
-    reader = model._reader
-    assert 0 < reader._stored.used <= reader._stored.limit <= 100_000
-    assert 0 < reader.images._kept.used <= reader.images._kept.limit
-    assert len(reader._stored) < 6
+    reader = model.reader
+    assert 0 < reader.stored.used <= reader.stored.limit <= 100_000
+    assert 0 < reader.images.kept.used <= reader.images.kept.limit
+    assert len(reader.stored) < 6
     large = list(scorer().score(Query("a red square"), views(6), SearchOptions()))
     assert [e.record.score for e in small] == pytest.approx([e.record.score for e in large], abs=1e-5)
-
-
-def test_byte_cache_drops_the_oldest() -> None:
-    from engine.retrieval.fine.byte_cache import ByteCache
-
-    cache: ByteCache[str] = ByteCache(10)
-    cache.put("a", "A", 4)
-    cache.put("b", "B", 4)
-    assert cache.get("a") == "A"
-    cache.put("c", "C", 4)
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == ("A", None, "C")
-    cache.put("huge", "H", 11)
-    assert cache.get("huge") is None
-    cache.put("a", "AA", 6)
-    assert (cache.used, len(cache)) == (10, 2)
-    cache.clear()
-    assert (cache.used, len(cache)) == (0, 0)
 
 
 def test_two_threads_at_once(scorer: Callable[..., FineScorer], views: Views, pictures: list[Image.Image]) -> None:
