@@ -9,3 +9,9 @@ class AtomscopeError(Exception):
 
 class InputError(AtomscopeError):
     """The arguments or the input are wrong. The command line exits with status 2 and never shows a traceback."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, cut to its first line, without the full stop; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[0].split()).rstrip(".") if lines else type(error).__name__

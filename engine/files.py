@@ -91,17 +91,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def stamp(path: Path) -> tuple[int, int] | None:
-    """When a file was last written (nanoseconds) and its size in bytes: another stamp, another content. None without a file."""
+Stamp = tuple[int, int, int]
+
+
+def stamp(path: Path) -> Stamp | None:
+    """When a file was last written (nanoseconds), its size in bytes and its inode: another stamp, another content. None
+    without a file."""
     try:
         state = path.stat()
     except OSError:
         return None
-    return state.st_mtime_ns, state.st_size
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def without_nan(value: Any) -> Any:
-    """``value`` (dicts, lists and plain values) with NaN and infinities as None, which JSON has no word for."""
+    """``value`` with NaN and infinities as None, which JSON has no word for; tuples and arrays become lists, and numpy's
+    numbers Python's."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, dict):
         return {key: without_nan(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

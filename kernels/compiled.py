@@ -26,6 +26,13 @@ def compiled(fastmath: set[str] | bool = False) -> Callable[[F], F]:
     return decorate
 
 
+@compiled()
+def grown(old: Any, used: int, new: Any) -> Any:
+    """``new``, a longer array, with the first ``used`` values of ``old``."""
+    new[:used] = old[:used]
+    return new
+
+
 # One pool a process: a forked child inherits the object without its threads, and waiting on it would never end.
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 

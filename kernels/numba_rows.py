@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.compiled import compiled, over_rows
+from kernels.compiled import compiled, grown, over_rows
 from kernels.rows import Support, explain_bad_row
 
 _BLOCK = 64  # candidates are looked for 64 scores at a time: four AVX-512 registers
@@ -211,9 +211,9 @@ def support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
 
         if n + count > room:
             room = max(2 * room, n + count)
-            col = _grown(col, n, np.empty(room, np.int32))
-            z = _grown(z, n, np.empty(room, np.float32))
-            p = _grown(p, n, np.empty(room, np.float32))
+            col = grown(col, n, np.empty(room, np.int32))
+            z = grown(z, n, np.empty(room, np.float32))
+            p = grown(p, n, np.empty(room, np.float32))
         for j in range(candidates):
             if shifted[j] > threshold:
                 col[n] = some_col[j]
@@ -223,12 +223,6 @@ def support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
         tau[i - start] = top + threshold
         size[i - start] = count
     return col[:n], z[:n], p[:n], tau, size, retried, -1
-
-
-@compiled()
-def _grown(old: Any, used: int, new: Any) -> Any:
-    new[:used] = old[:used]
-    return new
 
 
 @compiled()

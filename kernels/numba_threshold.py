@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.compiled import compiled, over_rows
+from kernels.compiled import compiled, grown, over_rows
 from kernels.rows import Support
 
 _BLOCK = 64  # scores looked at together: four AVX-512 registers
@@ -46,8 +46,8 @@ def _rows_above(scores: Any, limits: Any, start: int, stop: int) -> Any:
         before = n
         if n + n_atoms > room:
             room = 2 * room
-            col = _grown(col, n, np.empty(room, np.int32))
-            z = _grown(z, n, np.empty(room, np.float32))
+            col = grown(col, n, np.empty(room, np.int32))
+            z = grown(z, n, np.empty(room, np.float32))
         for first in range(0, whole, _BLOCK):
             block, bounds = row[first : first + _BLOCK], limits[first : first + _BLOCK]
             hits = 0
@@ -69,9 +69,3 @@ def _rows_above(scores: Any, limits: Any, start: int, stop: int) -> Any:
                 return col[:0], z[:0], size, i
         size[i - start] = n - before
     return col[:n], z[:n], size, -1
-
-
-@compiled()
-def _grown(old: Any, used: int, new: Any) -> Any:
-    new[:used] = old[:used]
-    return new

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.files import without_nan
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -45,7 +47,7 @@ def _numpy_kind(kind: Any) -> Any:
 
 def provenance(atlas: Atlas, atom: int) -> bytes:
     """Where the figures of an atom come from: atlas, model, corpus, SAE, packages, and the atom's own row. JSON."""
-    row = {name: _plain(value) for name, value in atlas.atoms.iloc[atom].items()}
+    row = without_nan(atlas.atoms.iloc[atom].to_dict())
     kept = ("title", "created", "format", "counts", "backbone", "corpus", "activations", "sae", "packages", "layout")
     document = {"atlas": {"key": atlas.key} | {k: atlas.meta[k] for k in kept if k in atlas.meta}}
     document["atom"] = {"atom": atom} | row
@@ -68,15 +70,6 @@ def item_json(atlas: Atlas, item: int) -> bytes:
 def terms(row: pd.Series) -> str:
     """Source, licence and credit of an item (a row of ``Atlas.items``) in one line; empty when nothing is known."""
     return " · ".join(str(row[name]) for name in ("source", "license", "credit") if row[name])
-
-
-def _plain(value: Any) -> Any:
-    """A cell as JSON can hold it (NaN is null)."""
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def view_provenance(atlas: Atlas, view: dict[str, Any], atoms: NDArray[np.int64]) -> bytes:

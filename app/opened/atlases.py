@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import AtomscopeError
-from engine.files import stamp
+from engine.files import Stamp, stamp
 from engine.paths import demo_atlases
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 @lru_cache(maxsize=4)
-def _entries(stamped: tuple[tuple[Path, tuple[int, int] | None], ...]) -> tuple[Entry, ...]:
+def _entries(stamped: tuple[tuple[Path, Stamp | None], ...]) -> tuple[Entry, ...]:
     from engine.atlas import Atlas
 
     opened: list[Entry] = []

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from engine.corpus.captions import AUTOMATIC
 from engine.derived import derived
 from engine.errors import AtomscopeError
-from engine.files import stamp
+from engine.files import Stamp, stamp
 from engine.paths import DEMO_CORPUS
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def key_of(path: Path) -> str:
     return f"{name}-{hashlib.sha256(str(path).encode()).hexdigest()[:6]}"
 
 
-Stamps = tuple[tuple[int, int] | None, ...]
+Stamps = tuple[Stamp | None, ...]
 
 _entries: dict[str, tuple[Path, Stamps, Entry]] = {}
 _by_content: WeakValueDictionary[str, Corpus] = WeakValueDictionary()

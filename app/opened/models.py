@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from engine.derived import derived
 from engine.errors import AtomscopeError
-from engine.files import stamp
+from engine.files import Stamp, stamp
 from engine.paths import cache_dir
 from engine.progress import Progress
 
@@ -121,7 +121,7 @@ def scorer() -> Lazy[FineScorer]:
 
 
 @lru_cache(maxsize=1)
-def _scorer(name: str, config: tuple[int, int] | None) -> Lazy[FineScorer]:
+def _scorer(name: str, config: Stamp | None) -> Lazy[FineScorer]:
     def make(progress: Progress) -> FineScorer:
         if name == DEMO:
             _refuse_missing("fine")
@@ -156,7 +156,7 @@ def sae(folder: Path) -> SparseAutoencoder:
 
 
 @lru_cache(maxsize=8)
-def _sae(folder: Path, stamps: tuple[tuple[int, int] | None, ...]) -> SparseAutoencoder:
+def _sae(folder: Path, stamps: tuple[Stamp | None, ...]) -> SparseAutoencoder:
     from engine.sae import load_sae
 
     return load_sae(folder)

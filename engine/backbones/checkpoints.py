@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from engine.backbones import embedded
 from engine.backbones.registry import REGISTRY, Role, names
-from engine.errors import AtomscopeError, InputError
+from engine.errors import AtomscopeError, InputError, first_line
 from engine.files import read_json, sha256
 from engine.progress import Progress
 
@@ -209,8 +209,7 @@ def explained(source: Source) -> Iterator[None]:
                 f"{source.name}{_at(source)} is not on this machine and the model hub cannot be reached. Name a local "
                 f"folder with its config.json and weights (--model ./folder), or one of: {embedded_names}."
             ) from error
-        reason = " ".join(str(error).split("\n")[0].split())
-        raise InputError(f"{source.name} cannot be loaded: {reason.rstrip('.')}.") from error
+        raise InputError(f"{source.name} cannot be loaded: {first_line(error)}.") from error
 
 
 def _at(source: Source) -> str:

@@ -18,7 +18,7 @@ from engine.corpus.base import Corpus, Source, digest_files, digest_items, sever
 from engine.corpus.items import captions_of, id_fault, items_frame, text, usual_split
 from engine.corpus.parquet_images import ParquetImages, image_cell
 from engine.corpus.tables import clean, recognise
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.files import read_json
 
 _INFO, _STATE, _DICT = "dataset_info.json", "state.json", "dataset_dict.json"
@@ -63,7 +63,7 @@ def open_parquet(root: Path, names: list[str]) -> Corpus:
                 images = column
                 words = file.read(columns=_word_columns(schema, column))
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path} is not valid Parquet ({str(error).splitlines()[0]}).") from None
+            raise InputError(f"{path} is not valid Parquet ({first_line(error)}).") from None
         parts.append(_part(_split_of(name), words, _features(schema, path.parent)))
     assert images is not None  # there is a name, and a file without an image column raised
     title = root.name if len(names) > 1 else PurePosixPath(names[0]).stem
@@ -270,5 +270,5 @@ def _map_arrow(path: Path) -> pa.Table:
             table = pa.ipc.open_file(mapped).read_all()
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a valid Arrow file ({str(error).splitlines()[0]}).") from None
+        raise InputError(f"{path} is not a valid Arrow file ({first_line(error)}).") from None
     return table

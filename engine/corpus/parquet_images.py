@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from engine.corpus.images import UnreadableItem, read_limited
 from engine.corpus.items import id_fault
-from engine.errors import InputError
+from engine.errors import InputError, first_line
+from engine.files import Stamp, stamp
 from engine.recent import Recent
 
 _KEPT_BYTES = 256 * 2**20
@@ -29,10 +30,10 @@ class ParquetImages:
         self._root = root
         self._names = names
         self._column = column
-        self._stamps: list[tuple[int, ...]] = []
+        self._stamps: list[Stamp | None] = []
         files, groups, counts = [], [], []
         for index, name in enumerate(names):
-            self._stamps.append(_stamp(root / name))
+            self._stamps.append(stamp(root / name))
             metadata = pq.read_metadata(root / name)
             for group in range(metadata.num_row_groups):
                 files.append(index)
@@ -66,8 +67,7 @@ class ParquetImages:
             rows = self._handle(index).read_row_group(self._group[block], columns=[self._column]).column(0)
         except (pa.ArrowException, OSError) as error:
             self._open.drop(index)
-            detail = str(error).splitlines()[0]
-            raise UnreadableItem(f"{self._root / self._names[index]} is damaged ({detail}).") from None
+            raise UnreadableItem(f"{self._root / self._names[index]} is damaged ({first_line(error)}).") from None
         self._kept.put(block, rows, rows.nbytes)
         return rows
 
@@ -75,21 +75,12 @@ class ParquetImages:
         if (known := self._open.get(index)) is not None:
             return known
         # Rows are known by number: in a file that was rebuilt meanwhile they are other pictures.
-        if _stamp(self._root / self._names[index]) != self._stamps[index]:
+        if stamp(self._root / self._names[index]) != self._stamps[index]:
             raise InputError(f"{self._root / self._names[index]} was replaced while it was being read: start again.")
         # Our shards carry page checksums, so a flipped bit is met here and not as a picture with a smear.
         file = pq.ParquetFile(self._root / self._names[index], page_checksum_verification=True)
         self._open.put(index, file)
         return file
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """What a file that is still the same one shows; () when it is gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def image_cell(cell: object, root: Path, where: str) -> bytes:

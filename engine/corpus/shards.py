@@ -15,7 +15,7 @@ from engine.corpus.base import Corpus, digest_items
 from engine.corpus.images import UnreadableItem, decode_image
 from engine.corpus.items import id_fault, items_frame, keyword_list, text
 from engine.corpus.parquet_images import ParquetImages
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.files import read_json, sha256
 from engine.progress import Progress, Silent, track
 
@@ -145,11 +145,11 @@ def _read_words(root: Path, names: list[str]) -> dict[str, list[Any]]:
                     raise InputError(f"{root / name} lacks the column {min(missing)!r}.")
                 tables.append(file.read(columns=columns).select(columns))
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{root / name} is damaged ({str(error).splitlines()[0]}).") from None
+            raise InputError(f"{root / name} is damaged ({first_line(error)}).") from None
     try:
         merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
     except pa.ArrowException as error:
-        raise InputError(f"The shards of {root} differ in their columns ({str(error).splitlines()[0]}).") from None
+        raise InputError(f"The shards of {root} differ in their columns ({first_line(error)}).") from None
     return {column: merged.column(column).to_pylist() for column in columns}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.corpus.items import captions_of, keyword_list, split_name, text
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -174,7 +174,7 @@ def _read_parquet(path: Path) -> Table:
             }
             return columns, file.read(columns=[name for name in columns if name in known]).to_pylist()
     except (pa.ArrowException, ValueError) as error:
-        raise InputError(f"{path} is not valid Parquet ({str(error).splitlines()[0]}).") from None
+        raise InputError(f"{path} is not valid Parquet ({first_line(error)}).") from None
 
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}

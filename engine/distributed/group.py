@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from engine.errors import AtomscopeError, InputError
+from engine.errors import AtomscopeError, InputError, first_line
 from engine.progress import Progress, Silent
 
 T = TypeVar("T")
@@ -128,7 +128,7 @@ def joined() -> Iterator[Group]:
     except RuntimeError as error:
         if not (isinstance(error, dist.DistError) or "gloo/" in str(error)):  # gloo has no error class of its own
             raise
-        raise AtomscopeError(f"{_GONE} ({str(error).splitlines()[0][:120]})") from error
+        raise AtomscopeError(f"{_GONE} ({first_line(error)[:120]})") from error
     finally:
         signal.signal(signal.SIGTERM, before)
         if dist.is_initialized():

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.files import without_nan
 from engine.inspection.ledger import ledger
 from engine.metrics.labels import label_entropy
 from engine.metrics.monosemanticity import MonosemanticitySums
@@ -86,10 +87,10 @@ def measure(
     return {
         "items": len(rows),
         "tokens": reconstruction.tokens,
-        "fvu": _number(reconstruction.fvu),
-        "explained_variance": _number(reconstruction.explained_variance),
-        "explained_variance_uncentred": _number(reconstruction.explained_variance_uncentred),
-        "l0_mean": _number(l0_mean(firing.l0_histogram)),
+        "fvu": without_nan(reconstruction.fvu),
+        "explained_variance": without_nan(reconstruction.explained_variance),
+        "explained_variance_uncentred": without_nan(reconstruction.explained_variance_uncentred),
+        "l0_mean": without_nan(l0_mean(firing.l0_histogram)),
         "l0_quantiles": l0_quantiles(firing.l0_histogram),
         "l0_histogram": l0_bins(firing.l0_histogram),
         "atoms": sae.config.n_atoms,
@@ -151,10 +152,6 @@ class TopItems:
         if not len(self._atom):
             return []
         return list(zip(np.split(self._item, cuts), np.split(self._value, cuts), strict=True))
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

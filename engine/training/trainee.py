@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.distributed import ALONE, Group
 from engine.errors import AtomscopeError
+from engine.files import without_nan
 from engine.sae import SAEOutput, SparseAutoencoder, SparseCodes, build_sae
 from engine.sae.batch import WHOLE_BATCH, BatchStatistics
 from engine.training.config import TrainConfig
@@ -173,7 +174,7 @@ class Trainee:
             tensors["sums"] = self._sums
         # Copies: safetensors refuses tensors that share memory, and the CPU ones go on changing.
         return {name: self._gathered(tensor.detach()).cpu().clone() for name, tensor in tensors.items()}, {
-            "log": _plain(self.log),
+            "log": without_nan(self.log),
             "seconds": self.seconds,
         }
 
@@ -237,8 +238,3 @@ def adam(sae: SparseAutoencoder, betas: tuple[float, float]) -> torch.optim.Adam
     named = sae.named_parameters()
     groups = [{"params": [parameter], "factor": sae.rates.get(name, 1.0)} for name, parameter in named]
     return torch.optim.Adam(groups, lr=1.0, betas=betas, fused=True)
-
-
-def _plain(log: list[dict[str, float]]) -> list[dict[str, float | None]]:
-    """Rows with None for NaN, which JSON does not know."""
-    return [{key: None if math.isnan(value) else value for key, value in row.items()} for row in log]

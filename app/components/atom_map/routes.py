@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
@@ -28,6 +27,7 @@ from app.components.atom_map.scales import CATEGORICAL, categories_of
 from app.urls import MAP
 from engine.atlas import search
 from engine.errors import InputError
+from engine.files import without_nan
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -143,7 +143,7 @@ def _card(atlas: Atlas, request: Request, thumb_url: ThumbUrl) -> Response:
         "atom": atom,
         "label": search.names(atlas)[atom],
         "status": str(row["status"]),
-        "values": {name: _finite(row[name]) for name in numeric_columns(atlas.atoms)},
+        "values": {name: without_nan(float(row[name])) for name in numeric_columns(atlas.atoms)},
         "thumbs": [thumb_url(atlas, int(item)) for item in items.index[~texts]],
         "texts": _texts(atlas, best) if atlas.is_text else [str(caption)[:90] for caption in items["caption"][texts]],
     }
@@ -201,8 +201,3 @@ def _plotly_gzip() -> bytes:
 
 def _raw(array: np.ndarray) -> Response:
     return Response(array.tobytes(), media_type="application/octet-stream", headers=_FOREVER)
-
-
-def _finite(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None

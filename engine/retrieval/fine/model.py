@@ -25,7 +25,7 @@ from transformers.processing_utils import ProcessorMixin
 from engine.backbones import checkpoints
 from engine.backbones.quiet import quiet
 from engine.device import pick_device
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.files import read_json
 from engine.progress import Progress, Silent
 from engine.retrieval.fine.demo_model import demo_mllm_folder
@@ -177,7 +177,7 @@ def _processor(source: checkpoints.Source, config: PretrainedConfig) -> Processo
             processor = AutoProcessor.from_pretrained(source.location, backend="pil", local_files_only=source.offline)
     except (OSError, ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
         raise InputError(
-            f"{source.name} has no processor that can be loaded ({_first_line(error)}): its folder needs the tokenizer and "
+            f"{source.name} has no processor that can be loaded ({first_line(error)}): its folder needs the tokenizer and "
             "processor files that transformers' save_pretrained writes."
         ) from error
     if not isinstance(processor, ProcessorMixin) or not hasattr(processor, "tokenizer"):
@@ -246,7 +246,3 @@ def _image_token(processor: ProcessorMixin, config: Any, name: str) -> tuple[str
             "pictures through cross-attention are not supported."
         )
     return token, int(token_id)
-
-
-def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split("\n")[0].split()).rstrip(".")

@@ -39,7 +39,7 @@ class ImageCache:
     share : bool
         Whether this architecture takes a vision output that was computed before. Where it does not, pixels are given anew
         with every prompt.
-    kept : ByteCache
+    kept : Recent
         The pictures, by key.
     """
 

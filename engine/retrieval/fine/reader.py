@@ -45,7 +45,7 @@ class Reader(Composer):
     Attributes
     ----------
     images : ImageCache
-    stored : ByteCache
+    stored : Recent
         Keys and values of beginnings of prompts, by the beginning.
     """
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.errors import InputError
+from engine.errors import InputError, first_line
 from engine.sae.sparsemax import SparsemaxConfig, SparsemaxSAE
 
 USED = ("concept", "k", "v")
@@ -74,8 +74,7 @@ def _load(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is not a readable checkpoint of torch ({reason}).") from None
+        raise InputError(f"{path} is not a readable checkpoint of torch ({first_line(error)}).") from None
 
 
 def _check(tensors: dict[str, Tensor], path: Path) -> None:
