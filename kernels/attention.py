@@ -25,7 +25,8 @@ from kernels.sparsemax import check_values, through_support
 from kernels.support import sparsemax_support
 
 # A chunk of scores: on a CPU it stays in the last-level cache, on a GPU it is a small part of the memory.
-_CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**31}
+CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**31}
+"""Memory that the scores of one chunk of rows may take, by device."""
 
 
 def sparse_attention(
@@ -125,7 +126,7 @@ class _SelectedScores(torch.autograd.Function):
         hidden = masked.nonzero().squeeze(1) if masked is not None else None
         left, right = score_factors(q, atoms)
         row_bytes = atoms.shape[0] * max(left.element_size(), 4)
-        step = max(1, _CHUNK_BYTES.get(q.device.type, 2**27) // row_bytes)
+        step = max(1, CHUNK_BYTES.get(q.device.type, 2**27) // row_bytes)
         parts = []
         for start in range(0, max(q.shape[0], 1), step):
             scores = score_product(left[start : start + step], right)

@@ -22,8 +22,9 @@ from kernels.products import linear
 
 # Fraction of non-zeros from which a dense product in chunks beats gathering. Measured at d = 768: on a Zen 5 core 1/6
 # to 1/4 for M = 4,096 to 49,152; on an H200 356 of 65,536.
-_DENSE_FROM = {"cpu": 1 / 5, "cuda": 1 / 184}
-_CHUNK_BYTES = 2**26
+DENSE_FROM = {"cpu": 1 / 5, "cuda": 1 / 184}
+CHUNK_BYTES = 2**26
+"""Memory that one chunk may take."""
 
 
 def sparse_decode(codes: SparseCodes, table: Tensor) -> Tensor:
@@ -45,8 +46,8 @@ def gather_sum(crow: Tensor, col: Tensor, val: Tensor, table: Tensor) -> Tensor:
     n_rows = crow.numel() - 1
     if col.numel() == 0:
         return table.new_zeros(n_rows, table.shape[1])
-    if col.numel() > n_rows * table.shape[0] * _DENSE_FROM.get(table.device.type, 1.0):
-        return _dense_gather_sum(SparseCodes(crow, col, val, table.shape[0]), table)
+    if col.numel() > n_rows * table.shape[0] * DENSE_FROM.get(table.device.type, 1.0):
+        return dense_gather_sum(SparseCodes(crow, col, val, table.shape[0]), table)
     if _on_triton(table, val):
         from kernels.gpu.sparse_decode import gather_sum as compiled
 
@@ -67,7 +68,7 @@ def gather_dots(codes: SparseCodes, left: Tensor, table: Tensor) -> Tensor:
 
         return compiled(codes.crow, codes.col, left, table)
     row, col = codes.row, codes.col.long()
-    step = max(1, _CHUNK_BYTES // (table.shape[1] * table.element_size()))
+    step = max(1, CHUNK_BYTES // (table.shape[1] * table.element_size()))
     parts = [
         (left[row[start : start + step]] * table[col[start : start + step]]).sum(dim=1)
         for start in range(0, max(col.numel(), 1), step)
@@ -95,8 +96,9 @@ def _on_triton(*tensors: Tensor) -> bool:
     return installed("triton") and all(each.device.type == "cuda" and each.dtype != torch.float64 for each in tensors)
 
 
-def _dense_gather_sum(codes: SparseCodes, table: Tensor) -> Tensor:
-    step = max(1, _CHUNK_BYTES // (codes.n_atoms * table.element_size()))
+def dense_gather_sum(codes: SparseCodes, table: Tensor) -> Tensor:
+    """``[N, M] @ [M, d]`` with the codes made dense, ``CHUNK_BYTES`` of rows at a time."""
+    step = max(1, CHUNK_BYTES // (codes.n_atoms * table.element_size()))
     out = table.new_empty(len(codes), table.shape[1])
     edges = [*range(0, len(codes), step), len(codes)]
     bounds = codes.crow[edges].tolist()

@@ -40,7 +40,7 @@ def support(scores: Tensor) -> Support:
     n_rows, n_atoms = scores.shape
     matrix = scores.contiguous().numpy()
     groups = _n_groups(n_atoms)
-    parts = over_rows(lambda start, stop: _support_rows(matrix, start, stop, groups), n_rows)
+    parts = over_rows(lambda start, stop: support_rows(matrix, start, stop, groups), n_rows)
     for *_, bad_row in parts:
         if bad_row >= 0:
             raise explain_bad_row(bad_row, scores[bad_row])
@@ -77,7 +77,7 @@ def _n_groups(n_atoms: int) -> int:
 
 
 @compiled()
-def _group_maxima(row: Any, maxima: Any) -> None:
+def group_maxima(row: Any, maxima: Any) -> None:
     """``maxima[j] = max(row[j], row[j + G], ...)``. NaN is skipped here and met again among the candidates."""
     groups = maxima.shape[0]
     n_atoms = row.shape[0]
@@ -93,7 +93,7 @@ def _group_maxima(row: Any, maxima: Any) -> None:
 
 
 @compiled(fastmath={"reassoc", "nsz", "nnan"})  # the maxima hold no NaN, and a lower bound may be rounded any way
-def _bound(maxima: Any) -> Any:
+def lower_bound(maxima: Any) -> Any:
     """The largest score and the sparsemax threshold of the group maxima, the latter relative to the former."""
     top = np.float32(-np.inf)
     for j in range(maxima.shape[0]):
@@ -118,7 +118,7 @@ def _bound(maxima: Any) -> Any:
 
 
 @compiled()
-def _gather_above(row: Any, bound: Any, col: Any, value: Any) -> int:
+def gather_above(row: Any, bound: Any, col: Any, value: Any) -> int:
     """Write every entry that is not ``<= bound`` (so NaN too) to ``col`` and ``value``, ascending; how many."""
     n_atoms = row.shape[0]
     found = 0
@@ -143,13 +143,13 @@ def _gather_above(row: Any, bound: Any, col: Any, value: Any) -> int:
 
 
 @compiled()
-def _below(bound: float) -> Any:
+def next_below(bound: float) -> Any:
     """The float32 just under ``bound``."""
     return np.nextafter(np.float32(bound), np.float32(-np.inf))
 
 
 @compiled()
-def _newton(shifted: Any, guess: float) -> tuple[float, int]:
+def newton_threshold(shifted: Any, guess: float) -> tuple[float, int]:
     """Sparsemax threshold of the candidates and how many exceed it, or -inf when ``guess`` fails its certificate.
 
     The certificate: if the threshold computed on ``{z > guess}`` is at least ``guess``, no entry left out belongs to
@@ -174,7 +174,8 @@ def _newton(shifted: Any, guess: float) -> tuple[float, int]:
 
 
 @compiled()
-def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
+def support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
+    """Support of rows ``start`` to ``stop`` of float32 scores [N, M]; candidates come from ``groups`` group maxima."""
     n_atoms = scores.shape[1]
     maxima = np.empty(groups, np.float32)
     some_col = np.empty(n_atoms, np.int32)
@@ -190,22 +191,22 @@ def _support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
     retried = 0
     for i in range(start, stop):
         row = scores[i]
-        _group_maxima(row, maxima)
-        top32, bound32 = _bound(maxima)
+        group_maxima(row, maxima)
+        top32, bound32 = lower_bound(maxima)
         if not np.isfinite(top32):
             return col[:0], z[:0], p[:0], tau, size, retried, i
         top = np.float64(top32)
         # Summed in float32, the bound may come out too high by some rounding errors: take a margin, and check below.
-        guess = _below(top + np.float64(bound32) - 1e-6)
+        guess = next_below(top + np.float64(bound32) - 1e-6)
         threshold = -np.inf
         while threshold == -np.inf:
-            candidates = _gather_above(row, guess, some_col, some_z)
+            candidates = gather_above(row, guess, some_col, some_z)
             for j in range(candidates):
                 if not np.isfinite(some_z[j]):
                     return col[:0], z[:0], p[:0], tau, size, retried, i
                 shifted[j] = np.float64(some_z[j]) - top
-            threshold, count = _newton(shifted[:candidates], np.float64(guess) - top)
-            guess = _below(top - 1.0)
+            threshold, count = newton_threshold(shifted[:candidates], np.float64(guess) - top)
+            guess = next_below(top - 1.0)
             retried += 1 if threshold == -np.inf else 0
 
         if n + count > room:
@@ -253,9 +254,9 @@ def _topk_rows(scores: Any, k: int, groups: int, col: Any, z: Any, start: int, s
     some_z = np.empty(n_atoms, np.float32)
     for i in range(start, stop):
         row = scores[i]
-        _group_maxima(row, maxima)
+        group_maxima(row, maxima)
         bound = np.nextafter(_reached_by(maxima, k), np.float32(-np.inf))
-        found = _gather_above(row, bound, some_col, some_z)
+        found = gather_above(row, bound, some_col, some_z)
         if found < k:  # entries of -inf are no candidates
             return i
         least = np.partition(some_z[:found], found - k)[found - k]

@@ -78,12 +78,13 @@ def _through_onednn(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
-        and _prefers_onednn()
+        and prefers_onednn()
     )
 
 
 @cache
-def _prefers_onednn() -> bool:
+def prefers_onednn() -> bool:
+    """Whether oneDNN's product beats torch's own here: on an AMD processor, where this torch carries it."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
     try:

@@ -41,12 +41,12 @@ def sparsemax_support(scores: Tensor, backend: Backend = "auto") -> Support:
     chosen = choose_backend(backend, scores.device, scores.dtype)
     if chosen != "reference" and scores.dtype != torch.float32:
         scores = scores.float()
-    support: Support = _backend_module(chosen).support(scores)
+    support: Support = backend_module(chosen).support(scores)
     observe(scores, support)
     return support
 
 
-def _backend_module(chosen: Chosen) -> Any:
+def backend_module(chosen: Chosen) -> Any:
     """The module of a backend. Numba and Triton cost a second to import: only the one in use is paid for."""
     homes: dict[Chosen, str] = {
         "reference": "kernels.reference",

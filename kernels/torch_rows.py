@@ -42,7 +42,7 @@ def _chunk(scores: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor, Tens
 
     # Group maxima give the bound, and say where candidates can be.
     maxima = (maxima.double() - top[:, None]) if n_rows else maxima.double()
-    bound = _bound(maxima)
+    bound = lower_bound(maxima)
     row, group = (maxima > bound[:, None]).nonzero(as_tuple=True)
 
     # Group j holds atoms j, j + G, j + 2G, ...; those past the end repeat the group's first atom and are dropped.
@@ -54,7 +54,7 @@ def _chunk(scores: Tensor, first_row: int) -> tuple[Tensor, Tensor, Tensor, Tens
     inside = (shifted > bound[row][:, None]) & ~beyond
     row, col, shifted = row[:, None].expand_as(col)[inside], col[inside], shifted[inside]
 
-    threshold = _newton(shifted, row, n_rows, bound)
+    threshold = newton_threshold(shifted, row, n_rows, bound)
     inside = shifted > threshold[row]
     row, col, shifted = row[inside], col[inside], shifted[inside]
     order = torch.argsort(row * n_atoms + col)
@@ -80,7 +80,7 @@ def group_maxima(scores: Tensor, groups: int) -> Tensor:
     return maxima
 
 
-def _bound(shifted: Tensor) -> Tensor:
+def lower_bound(shifted: Tensor) -> Tensor:
     """Sparsemax threshold of dense rows whose maximum is 0, by Newton from -1 upwards: float64 [n]."""
     threshold = shifted.new_full((shifted.shape[0],), -1.0)
     before = -1
@@ -94,7 +94,7 @@ def _bound(shifted: Tensor) -> Tensor:
         threshold = torch.maximum(threshold, (above - 1) / size)
 
 
-def _newton(shifted: Tensor, row: Tensor, n_rows: int, start: Tensor) -> Tensor:
+def newton_threshold(shifted: Tensor, row: Tensor, n_rows: int, start: Tensor) -> Tensor:
     """Sparsemax threshold of every row of a ragged set, from a lower bound upwards: float64 [n].
 
     Every step keeps the entries above the threshold and takes the threshold of those; the sets shrink, and the steps

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Tests reach no model hub: what they load is made by them or embedded.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Models of a few thousand weights: a second thread waits more than it works, and tests may run beside each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 

@@ -77,9 +77,10 @@ for statement in ("import kernels", "from kernels import SparseCodes", "import e
 def test_one_that_was_imported_first_does_not_stand_in_for_ours(tmp_path: Path) -> None:
     code = """
 import kernels, engine
+from engine.errors import InputError
 try:
     from kernels import SparseCodes
-except engine._rooms.InputError as error:
+except InputError as error:
     print(error)
 """
     done = run_python(code, foreign_kernels(tmp_path / "site"), ROOT, cwd=tmp_path)

@@ -11,7 +11,7 @@ from app.atlas_ui.texts import exemplar_lines, passage, short
 from app.ui.html import Html, tag
 from app.ui.numbers import number, percent
 from app.ui.words import cut
-from engine.atlas import search
+from engine.atlas import search, top_exemplars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,10 +139,10 @@ def _pointing(atlas: Atlas, item: int) -> dict[str, str]:
 
 def atom_card(atlas: Atlas, atom: int, note: str = "", pictures: int = 3, tip: str = "") -> Html:
     """One atom small: its first exemplars, id, label and a note; a click opens it."""
-    items = [int(i) for i in search.top_items(atlas)[atom][:pictures] if i >= 0]
+    items = [int(i) for i in top_exemplars.top_items(atlas)[atom][:pictures] if i >= 0]
     strip: Html | None = None
     if atlas.is_text:
-        below = short(atlas, items[0], int(search.top_positions(atlas)[atom][0])) if items else None
+        below = short(atlas, items[0], int(top_exemplars.top_positions(atlas)[atom][0])) if items else None
     else:
         below = None
         if atlas.grid[0]:

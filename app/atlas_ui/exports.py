@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.files import without_nan
 
@@ -68,3 +70,28 @@ def item_json(atlas: Atlas, item: int) -> bytes:
 def terms(row: pd.Series) -> str:
     """Source, licence and credit of an item (a row of ``Atlas.items``) in one line; empty when nothing is known."""
     return " · ".join(str(row[name]) for name in ("source", "license", "credit") if row[name])
+
+
+def view_provenance(atlas: Atlas, view: dict[str, Any], atoms: NDArray[np.int64]) -> bytes:
+    """Where a picture of the map comes from: atlas, model, corpus, SAE, layout, the view, the selected atoms. JSON."""
+    kept = (
+        "title",
+        "created",
+        "format",
+        "counts",
+        "backbone",
+        "corpus",
+        "activations",
+        "sae",
+        "layout",
+        "packages",
+        "measured",
+    )
+    document = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "atlas": {"key": atlas.key} | {name: atlas.meta[name] for name in kept if name in atlas.meta},
+        "view": view,
+        "selection": [int(atom) for atom in atoms],
+        "columns": (atlas.meta.get("columns") or {}).get("atoms.parquet", {}),
+    }
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

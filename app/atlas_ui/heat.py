@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.ui.colours import HEAT, VIRIDIS
 from app.ui.png import png
-from engine.atlas.search import exemplars
+from engine.atlas.top_exemplars import exemplars
 from engine.derived import derived
 from engine.errors import InputError
 

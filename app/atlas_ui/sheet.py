@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.atlas_ui.heat import exemplar_heat
 from app.ui.png import png
-from engine.atlas.search import exemplars
+from engine.atlas.top_exemplars import exemplars
 from engine.errors import InputError
 from engine.paths import ASSETS
 

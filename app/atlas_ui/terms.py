@@ -54,7 +54,7 @@ def definition(name: str, atlas: Atlas | None = None) -> str:
 
     for known in COLUMNS.values():
         if name in known:
-            return known[name][1]
+            return known[name].definition
     return ""
 
 

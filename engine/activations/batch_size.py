@@ -23,7 +23,7 @@ def fit_batch_size(backbone: Backbone | LanguageBackbone) -> int:
     rows, columns = spec.grid
     tokens = max(spec.n_positions, rows * columns + spec.prefix)
     per_image = 4 * (tokens * spec.d_model * _ARRAYS + 3 * spec.image_size[0] * spec.image_size[1])
-    available = _available_memory()
+    available = available_memory()
     size = _CPU_LARGEST
     while available is not None and size > 1 and size * per_image > _SHARE * available:
         size //= 2
@@ -43,7 +43,7 @@ def _measured(backbone: Backbone | LanguageBackbone) -> int:
     return size if size == _GPU_LARGEST else max(size // 2, 1)
 
 
-def _available_memory() -> int | None:
+def available_memory() -> int | None:
     """Bytes the system would give without swapping, or None where it does not say."""
     try:
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 SAME = 0.7
 """Atoms whose directions have at least this cosine count as the same (Paulo and Belrose, arXiv 2501.16615)."""
 
-_ROWS = 4096
+ROWS_AT_ONCE = 4096
+"""Atoms compared with all others by one product."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def nearest(first: Tensor, second: Tensor) -> Matched:
         return torch.where(lengths > 0, rows / lengths.clamp_min(1e-12), torch.zeros_like(rows))
 
     one, two = unit(first.float()), unit(second.float())
-    found = [(block @ two.T).max(dim=1) for block in one.split(_ROWS)]
+    found = [(block @ two.T).max(dim=1) for block in one.split(ROWS_AT_ONCE)]
     cosine = torch.cat([each.values for each in found]) if found else torch.zeros(0)
     other = torch.cat([each.indices for each in found]) if found else torch.zeros(0, dtype=torch.int64)
     empty = one.norm(dim=1) == 0

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from app import state
 from app.atlas_ui import passage, snippet
-from app.components.atom_map.routes import _texts
+from app.components.atom_map.routes import CARD_TEXTS, map_routes
 from app.opened import atlases
 from app.ui import browser
-from engine.atlas import Atlas, search
+from app.urls import MAP
+from engine.atlas import Atlas, search, top_exemplars
 from tests.text_atlases import text_atlas
 
 
@@ -107,7 +110,7 @@ def test_snippets_mark_what_fires_and_nothing_else(texts: Atlas, monkeypatch: py
 def test_search_looks_at_the_words_around_the_token(texts: Atlas) -> None:
     word = "river"
     found = search.find(texts, word)
-    pairs = search.exemplar_pairs(texts)
+    pairs = top_exemplars.exemplar_pairs(texts)
     for hit in found:
         if hit.reason == "captions":
             rows = pairs[pairs["atom"] == hit.atom]
@@ -117,5 +120,10 @@ def test_search_looks_at_the_words_around_the_token(texts: Atlas) -> None:
 
 def test_the_card_of_the_map_quotes_the_token(texts: Atlas) -> None:
     atom = int(texts.atoms["firing_count"].to_numpy().argmax())
-    quotes = _texts(texts, texts.exemplars(atom, "top"))
-    assert quotes and all(set(quote) == {"before", "at", "after"} for quote in quotes)
+    client = TestClient(Starlette(routes=map_routes(lambda key: texts, lambda atlas, item: "")))
+    card = client.get(f"{MAP}/{texts.key}/atoms/{atom}.json").json()
+    best = texts.exemplars(atom, "top")
+    assert len(card["texts"]) == min(len(best), CARD_TEXTS) and card["thumbs"] == []
+    for quote, item, position in zip(card["texts"], best["item"], best["position"], strict=False):
+        assert quote["at"] == texts.snippets.captions[item][slice(*texts.snippets.span(int(item), int(position)))]
+        assert "".join(quote[part] for part in ("before", "at", "after")) in texts.snippets.captions[item]

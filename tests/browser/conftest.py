@@ -193,7 +193,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         command = [sys.executable, "-m", "engine.cli.main", "serve", "--no-browser", "--port", str(port), *options]
         for path in paths.values():
             command += ["--atlas", str(path)]
-        process = subprocess.Popen(command, stdout=log.open("wb"), stderr=subprocess.STDOUT)
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # as a person's
+        process = subprocess.Popen(command, stdout=log.open("wb"), stderr=subprocess.STDOUT, env=environment)
         known = {name: Atlas.open(path) for name, path in paths.items()}
         keys = {name: atlas.key for name, atlas in known.items()}
         atoms = {name: atlas.n_atoms for name, atlas in known.items()}

@@ -22,7 +22,7 @@ def test_chunks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     q, atoms = inputs()
     # float64: a product of fewer rows may round differently in float32.
     whole, tau = sparse_attention_with_threshold(q.double(), atoms.double(), "probability")
-    monkeypatch.setitem(kernels.attention._CHUNK_BYTES, "cpu", 7 * 300 * 8)
+    monkeypatch.setitem(kernels.attention.CHUNK_BYTES, "cpu", 7 * 300 * 8)
     parts, tau_of_parts = sparse_attention_with_threshold(q.double(), atoms.double(), "probability")
     assert torch.equal(whole.crow, parts.crow)
     assert torch.equal(whole.col, parts.col)

@@ -48,7 +48,7 @@ def test_wrong_supports_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     class Backend:
         support = staticmethod(lambda scores: wrong)
 
-    monkeypatch.setattr(support_module, "_backend_module", lambda chosen: Backend)
+    monkeypatch.setattr(support_module, "backend_module", lambda chosen: Backend)
     with audit_supports() as audit:
         sparsemax_support(scores)
     assert (audit.uncertified, audit.checked, audit.different) == (1, 3, 1)
@@ -77,9 +77,9 @@ def test_the_count_is_kept_by_all_threads_and_the_audit_by_its_own() -> None:
 
 def test_a_bound_that_is_too_high_fails_its_certificate() -> None:
     shifted = np.array([0.0, -0.1, -0.2, -0.3])
-    threshold, count = numba_rows._newton(shifted, -1.0)
+    threshold, count = numba_rows.newton_threshold(shifted, -1.0)
     assert (threshold, count) == (pytest.approx(-0.4), 4)
-    assert numba_rows._newton(shifted[shifted > -0.15], -0.15)[0] == -np.inf
+    assert numba_rows.newton_threshold(shifted[shifted > -0.15], -0.15)[0] == -np.inf
 
 
 def test_the_retry_gives_the_exact_support(
@@ -87,14 +87,14 @@ def test_the_retry_gives_the_exact_support(
 ) -> None:
     """The compiled bound never fails on rows of ordinary width; here it is made to, in the uncompiled function."""
     scores = rows(6)
-    bound = numba_rows._bound
+    bound = numba_rows.lower_bound
 
     def too_high(maxima: Any) -> Any:
         top, threshold = bound(maxima)
         return top, np.float32(0.5 * threshold)
 
-    monkeypatch.setattr(numba_rows, "_bound", too_high)
-    monkeypatch.setattr(numba_rows, "_support_rows", numba_rows._support_rows.py_func)
+    monkeypatch.setattr(numba_rows, "lower_bound", too_high)
+    monkeypatch.setattr(numba_rows, "support_rows", numba_rows.support_rows.py_func)
     support = sparsemax_support(scores, "numba")
     assert support.fallback_rows == 6
     assert_is_support(support, scores)

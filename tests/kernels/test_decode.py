@@ -37,7 +37,7 @@ def test_decode_is_the_dense_product(n: int, m: int, d: int, density: float, see
 @pytest.mark.parametrize("density", [0.02, 0.9])
 def test_gradients_of_values_and_table(density: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """0.9 takes the dense route, in several chunks."""
-    monkeypatch.setattr(kernels.decode, "_CHUNK_BYTES", 3 * 20 * 8)
+    monkeypatch.setattr(kernels.decode, "CHUNK_BYTES", 3 * 20 * 8)
     codes = random_codes(8, 20, density)
     val = codes.val.double().requires_grad_()
     table = torch.randn(20, 3, dtype=torch.float64).requires_grad_()
@@ -49,17 +49,17 @@ def test_gradients_of_values_and_table(density: float, monkeypatch: pytest.Monke
 def test_both_routes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = random_codes(64, 80, 0.5)
     table = torch.randn(80, 17)
-    monkeypatch.setitem(kernels.decode._DENSE_FROM, "cpu", 2.0)
+    monkeypatch.setitem(kernels.decode.DENSE_FROM, "cpu", 2.0)
     gathered = gather_sum(codes.crow, codes.col, codes.val, table)
-    monkeypatch.setitem(kernels.decode._DENSE_FROM, "cpu", 0.0)
+    monkeypatch.setitem(kernels.decode.DENSE_FROM, "cpu", 0.0)
     torch.testing.assert_close(gather_sum(codes.crow, codes.col, codes.val, table), gathered, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("density", "dense"), [(0.02, False), (0.15, False), (0.3, True), (1.0, True)])
 def test_the_route_follows_the_non_zeros(density: float, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bool] = []
-    whole = kernels.decode._dense_gather_sum
-    monkeypatch.setattr(kernels.decode, "_dense_gather_sum", lambda *given: taken.append(True) or whole(*given))
+    whole = kernels.decode.dense_gather_sum
+    monkeypatch.setattr(kernels.decode, "dense_gather_sum", lambda *given: taken.append(True) or whole(*given))
     codes = random_codes(100, 200, density)
     gather_sum(codes.crow, codes.col, codes.val, torch.randn(200, 5))
     assert bool(taken) == dense

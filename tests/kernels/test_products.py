@@ -15,7 +15,7 @@ from kernels import linear, quicken
 def _routine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch carries no oneDNN")
-    monkeypatch.setattr(kernels.products, "_prefers_onednn", lambda: request.param)
+    monkeypatch.setattr(kernels.products, "prefers_onednn", lambda: request.param)
 
 
 @pytest.mark.parametrize("shape", [(7, 24), (2, 5, 24), (24,), (0, 24)])

@@ -57,15 +57,15 @@ def test_the_candidates_hold_the_support(rows: np.ndarray, groups: int) -> None:
     maxima = np.empty(groups, np.float32)
     for i, row in enumerate(rows):
         winners = want.col[int(want.crow[i]) : int(want.crow[i + 1])].tolist()
-        numba_rows._group_maxima(row, maxima)
+        numba_rows.group_maxima(row, maxima)
         assert maxima.tolist() == by_torch[i].tolist()
-        top, bound = numba_rows._bound(maxima)
+        top, bound = numba_rows.lower_bound(maxima)
         col, value = np.empty(len(row), np.int32), np.empty(len(row), np.float32)
-        guess = numba_rows._below(np.float64(top) + np.float64(bound) - 1e-6)
-        found = numba_rows._gather_above(row, guess, col, value)
+        guess = numba_rows.next_below(np.float64(top) + np.float64(bound) - 1e-6)
+        found = numba_rows.gather_above(row, guess, col, value)
         assert set(winners) <= set(col[:found].tolist())
         shifted = by_torch[i : i + 1].double() - float(top)
-        assert bool((torch.from_numpy(row[winners]).double() - float(top) > torch_rows._bound(shifted)).all())
+        assert bool((torch.from_numpy(row[winners]).double() - float(top) > torch_rows.lower_bound(shifted)).all())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

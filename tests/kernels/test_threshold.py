@@ -18,7 +18,7 @@ def factors(n: int = 50, m: int = 150, d: int = 12) -> tuple[torch.Tensor, torch
 @pytest.fixture(params=[1, 7, 64])
 def chunked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of this many rows, so that a test of 50 rows meets borders."""
-    monkeypatch.setitem(kernels.attention._CHUNK_BYTES, "cpu", request.param * 150 * 4)
+    monkeypatch.setitem(kernels.attention.CHUNK_BYTES, "cpu", request.param * 150 * 4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the compiled way and torch's

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.opened import atlases
-from app.pages.overview.numbers import baselines, held_out
+from engine.atlas.format.measured import baselines, held_out
 from engine.errors import AtomscopeError
 from engine.files import read_json
 

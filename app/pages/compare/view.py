@@ -1,4 +1,4 @@
-"""The parts of the Compare page as markup: pure functions of SAEs, their figures and what the worker found."""
+"""The parts of the Compare page as markup: functions of SAEs, their figures and what the worker found."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app import atlas_ui, state, ui, urls
+from app.atlas_ui.figures import MEANING, written
 from app.atlas_ui.heat import heat_png, patches, scale_png
 from app.pages.compare import charts
 from app.pages.compare.saes import ComparedSAE
 from app.pages.compare.worker import Pair
-from app.pages.overview.numbers import MEANING, written
 from app.ui import Html, cut, tag
 from engine.atlas import search
 from engine.inspection.one_sae import ThroughSAE

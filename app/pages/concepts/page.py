@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import atlas_ui, parse, state, ui
 from app.pages.concepts import view
-from engine.atlas import search
+from engine.atlas import ordering, search
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -57,7 +57,7 @@ def _concept() -> None:
         st.caption(where, width="content")
     atlas_ui.show_notices()
     _results(atlas)
-    nearby = [search.step(sequence, atom, by) for by in (1, -1)]
+    nearby = [ordering.step(sequence, atom, by) for by in (1, -1)]
     ui.live(
         view.body(atlas, atom, options),
         key="concepts_body",
@@ -66,11 +66,11 @@ def _concept() -> None:
     )
 
 
-def _sequence(atlas: Atlas) -> search.Order:
+def _sequence(atlas: Atlas) -> ordering.Order:
     """The atoms that Previous and Next visit, in the order and of the statuses the toolbar says."""
     by = st.session_state.get("concepts_sort")
     shown = st.session_state.get("concepts_show") or STATUSES[:3]
-    return search.order(atlas, by if by in search.ORDERS else "id", tuple(s for s in STATUSES if s in shown))
+    return ordering.order(atlas, by if by in ordering.ORDERS else "id", tuple(s for s in STATUSES if s in shown))
 
 
 def _toolbar(atlas: Atlas) -> view.Options:
@@ -99,9 +99,9 @@ def _toolbar(atlas: Atlas) -> view.Options:
     )
     st.selectbox(
         "Order",
-        list(search.ORDERS),
+        list(ordering.ORDERS),
         key="concepts_sort",
-        format_func=lambda key: search.ORDERS[key][0],
+        format_func=lambda key: ordering.ORDERS[key].words,
         label_visibility="collapsed",
         bind="query-params",
         width=180,
@@ -151,11 +151,11 @@ def _step(by: int) -> None:
     sequence = _sequence(atlas)
     first = int(sequence.atoms[0]) if len(sequence.atoms) else 0
     atom = state.integer("atom", 0, atlas.n_atoms - 1, default=first)
-    state.put(atom=search.step(sequence, atom or 0, by))
+    state.put(atom=ordering.step(sequence, atom or 0, by))
 
 
 def _random() -> None:
-    live = search.order(state.atlas(), "id", ("live",)).atoms
+    live = ordering.order(state.atlas(), "id", ("live",)).atoms
     if len(live):
         state.put(atom=int(random.choice(live)))
     else:

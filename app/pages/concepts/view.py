@@ -1,4 +1,4 @@
-"""How one atom is drawn: a pure function from an atlas and an atom to markup, so that tests read what people see."""
+"""How one atom is drawn: a function from an atlas and an atom to markup, so that tests read what people see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from app import atlas_ui, state, ui, urls
 from app.ui import Bar, Figure, Html, tag
-from engine.atlas import search
+from engine.atlas import search, top_exemplars
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -40,7 +40,7 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
             "p", "This atom fires on no token of this corpus: it has no examples, no histogram and no neighbours."
         )
         return tag("article", _head(atlas, atom, about), tag("main", main), cls="as-atom-page")
-    both = search.exemplars(atlas, atom)
+    both = top_exemplars.exemplars(atlas, atom)
     top, weaker = (both[both["kind"] == kind] for kind in ("top", "quantile"))
     shown = top.head(options.top)
     # Half as many weak ones, spread evenly over the bands they were sampled from: the two columns end together.
@@ -210,7 +210,7 @@ def prefetch(atlas: Atlas, atoms: list[int], options: Options) -> list[str]:
     """URLs of the first pictures of the atoms the person is likely to open next."""
     if atlas.is_text:
         return []
-    items = search.top_items(atlas)
+    items = top_exemplars.top_items(atlas)
     wanted = []
     for atom in atoms:
         for rank, item in enumerate(items[atom]):

@@ -1,4 +1,4 @@
-"""How the counts are drawn: pure functions from an atlas to markup."""
+"""How the counts are drawn: functions from an atlas to markup, whose links keep what the session shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.atlas_ui import heat
 from app.atlas_ui.exports import terms
 from app.pages.counts import figures
 from app.ui import Figure, Html, tag
-from engine.atlas import search
+from engine.atlas import search, top_exemplars
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -164,7 +164,7 @@ def _entrant_list(atlas: Atlas, item: int, position: int, entrants: Any, drop: f
 
 
 def _atom_row(atlas: Atlas, item: int, atom: int, share: float, text: str, cls: str = "") -> Html:
-    first = int(search.top_items(atlas)[atom][0])
+    first = int(top_exemplars.top_items(atlas)[atom][0])
     picture = None
     if not atlas.is_text:
         picture = tag("img", src=urls.thumb(atlas, first), loading="lazy", alt="") if first >= 0 else tag("s")

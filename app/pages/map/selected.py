@@ -11,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import atlas_ui, parse, state, ui, urls
+from app.atlas_ui.exports import view_provenance
 from app.components.atom_map.routes import matching
 from app.pages.map import map_state, selection
 from app.pages.map.map_state import MapState
@@ -157,7 +158,7 @@ def provenance(atlas: Atlas, now: MapState) -> None:
     """The button that says where the map comes from."""
     st.download_button(
         "Provenance JSON",
-        partial(selection.view_provenance, atlas, now.describe(), now.atoms),
+        partial(view_provenance, atlas, now.describe(), now.atoms),
         f"map-{atlas.key}.json",
         "application/json",
         key="map_provenance",

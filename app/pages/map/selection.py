@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from app.atlas_ui.exports import to_csv
-from engine.atlas.search import exemplar_pairs
+from engine.atlas.top_exemplars import exemplar_pairs
 from engine.derived import derived
 
 if TYPE_CHECKING:
@@ -132,28 +130,3 @@ def selection_csv(atlas: Atlas, atoms: NDArray[np.int64]) -> bytes:
     table["x"], table["y"] = rows["x"].to_numpy(), rows["y"].to_numpy()
     table["label_candidates"] = [", ".join(names) for names in rows["label_candidates"]]
     return to_csv(table)
-
-
-def view_provenance(atlas: Atlas, view: dict[str, Any], atoms: NDArray[np.int64]) -> bytes:
-    """Where a picture of the map comes from: atlas, model, corpus, SAE, layout, the view, the selected atoms. JSON."""
-    kept = (
-        "title",
-        "created",
-        "format",
-        "counts",
-        "backbone",
-        "corpus",
-        "activations",
-        "sae",
-        "layout",
-        "packages",
-        "measured",
-    )
-    document = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "atlas": {"key": atlas.key} | {name: atlas.meta[name] for name in kept if name in atlas.meta},
-        "view": view,
-        "selection": [int(atom) for atom in atoms],
-        "columns": (atlas.meta.get("columns") or {}).get("atoms.parquet", {}),
-    }
-    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()

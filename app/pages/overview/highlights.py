@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.search import names as names_of_atoms
-from engine.atlas.search import top_items
+from engine.atlas.top_exemplars import top_items
 from engine.derived import derived
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import numpy as np
 import streamlit as st
 
 from app import atlas_ui, state, ui, urls
+from app.atlas_ui.exports import view_provenance
 from app.components.atom_map import MapView, atom_map, map_event
 from app.components.atom_map.ids import encode_ids
-from app.pages.map.selection import view_provenance
 from app.pages.overview import figures, highlights, numbers
 from app.ui.html import Html, tag
-from engine.atlas import search
+from engine.atlas import ordering, search
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -212,5 +212,5 @@ def _downloads(atlas: Atlas) -> None:
 
 
 def _random(atlas: Atlas) -> int:
-    live = search.order(atlas, "id", ("live",)).atoms
+    live = ordering.order(atlas, "id", ("live",)).atoms
     return int(np.random.default_rng().choice(live)) if len(live) else 0

@@ -91,7 +91,7 @@ def write_thumbs(folder: Path, store: ActivationStore, corpus: Corpus, size: int
     size : int
         Longest side, pixels. A picture the model saw smaller keeps its size.
     """
-    view = _viewer(store.backbone)
+    view = viewer(store.backbone)
     index = store.items["corpus_index"].to_numpy()
     (folder / "thumbs").mkdir(parents=True, exist_ok=True)
     progress.start("thumbnails", store.n_items, "items")
@@ -124,7 +124,7 @@ def write_thumbs(folder: Path, store: ActivationStore, corpus: Corpus, size: int
     progress.finish()
 
 
-def _viewer(backbone: dict[str, Any]) -> Any:
+def viewer(backbone: dict[str, Any]) -> Any:
     """The function that resizes and crops a picture as the backbone did, from its record; the model is not loaded."""
     from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 

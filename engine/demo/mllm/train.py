@@ -167,7 +167,7 @@ class Trainer:
         right, judged, mass, found, spoken = 0.0, 0, [], [], []
         for members in groups(material.near, self.config.group, 0.02, rng):
             captions = [material.captions[i] for i in members]
-            hidden, packed = self._forward(material, members, first.question, captions, captions)
+            hidden, packed = self.forward(material, members, first.question, captions, captions)
             logits = self._logits(hidden[:, packed.answers])
             odds = logits[..., true] - logits[..., false]
             probability = logits.softmax(-1)
@@ -199,7 +199,7 @@ class Trainer:
         self.model.train()
         captions = [phrase(material.captions[i], material.keywords[i], rng) for i in members]
         own = [material.captions[i] for i in members]
-        hidden, packed = self._forward(material, members, wording.question, captions, own)
+        hidden, packed = self.forward(material, members, wording.question, captions, own)
         logits = self._logits(hidden[:, packed.answers])  # [B, K, V]
         match, mismatch = self._answer(wording.match), self._answer(wording.mismatch)
         own_pair = torch.eye(len(members), dtype=torch.bool, device=logits.device)
@@ -213,9 +213,10 @@ class Trainer:
         rank = (F.cross_entropy(odds, order) + F.cross_entropy(odds.T, order)) / 2
         return {"judge": judge, "rank": rank, "describe": self.config.describe * self._spoken(hidden, packed)}
 
-    def _forward(
+    def forward(
         self, material: Material, members: np.ndarray, question: str, captions: list[str], own: list[str]
     ) -> tuple[Tensor, Any]:
+        """Hidden states of one pass in which every picture of ``members`` meets every caption, and how it was packed."""
         packed = pack(self.tokenizer, question, captions, CAPTIONING, own)
         language, device = self.model.model.language_model, self.device
         with torch.autocast(torch.device(device).type, torch.bfloat16):

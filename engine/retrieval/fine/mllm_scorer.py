@@ -44,6 +44,8 @@ class FineScorer(PoolScorer[Task]):
         What of the caches is off, a sentence each: what this architecture does not allow, and ``broken``.
     broken : list of str
         What is off because trying it raised an exception.
+    reader : Reader
+        The model with its caches.
 
     Raises
     ------
@@ -66,8 +68,8 @@ class FineScorer(PoolScorer[Task]):
         self.pictures = mllm.pictures
         self.enhancement_fault = fault(mllm)
         in_memory = int(cache_bytes * _PICTURES)
-        self._reader = Reader(mllm, in_memory, cache_bytes - in_memory, store)
-        rehearsal = rehearse(self._reader)
+        self.reader = Reader(mllm, in_memory, cache_bytes - in_memory, store)
+        rehearsal = rehearse(self.reader)
         self.limits, self.broken = rehearsal.refused + rehearsal.broken, rehearsal.broken
         progress = progress or Silent()
         for sentence in self.broken:
@@ -76,7 +78,7 @@ class FineScorer(PoolScorer[Task]):
     @property
     def store(self) -> PictureStore | None:
         """Where pictures read ahead are kept; None if this architecture cannot take them back."""
-        return self._reader.images.store if self._reader.images.share else None
+        return self.reader.images.store if self.reader.images.share else None
 
     def look(self, views: Sequence[CandidateView]) -> tuple[list[Picture], dict[str, Exception]]:
         """Run the vision tower on candidates' pictures without a question; those of a view that has none are left out.
@@ -95,14 +97,14 @@ class FineScorer(PoolScorer[Task]):
                         found.append(self._picture(view))
                 except Exception as error:
                     faults[view.entry.id] = error
-            self._reader.images.encode(found)
+            self.reader.images.encode(found)
         return found, faults
 
     def clear(self) -> None:
         """Forget all that is in memory: pictures, keys and values, records. What was read ahead stays on disk."""
         super().clear()
         with self._lock:
-            self._reader.clear()
+            self.reader.clear()
 
     def _mode(self, options: SearchOptions) -> Mode:
         if options.enhancement is not None and self.enhancement_fault:
@@ -115,12 +117,12 @@ class FineScorer(PoolScorer[Task]):
         score, options = SCORES[search.mode], search.options
         if options.enhancement is None:
             lens = LayerLens(self.mllm) if options.trace and not self.enhancement_fault else None
-            return [(record, None) for record in score(self._reader, tasks, lens)]
+            return [(record, None) for record in score(self.reader, tasks, lens)]
         acting = LayerLens(self.mllm, options.enhancement)
-        records = score(self._reader, tasks, acting)
+        records = score(self.reader, tasks, acting)
         if not acting.acted:  # not a bit was changed, so the plain reading would be the same
             return [(record, record) for record in records]
-        return list(zip(records, score(self._reader, tasks, LayerLens(self.mllm)), strict=True))
+        return list(zip(records, score(self.reader, tasks, LayerLens(self.mllm)), strict=True))
 
     def _task(self, search: Search, view: CandidateView) -> Task:
         statement = state(*sides(search.query, view, search.options.view))
@@ -136,8 +138,8 @@ class FineScorer(PoolScorer[Task]):
         """The query's picture."""
         image = search.query.image
         assert image is not None  # a statement names the query's picture only if there is one
-        return self._reader.images.get(f"query:{search.digest}", lambda: image)
+        return self.reader.images.get(f"query:{search.digest}", lambda: image)
 
     def _picture(self, view: CandidateView) -> Picture:
         assert view.image is not None
-        return self._reader.images.get(view.key and f"item:{view.key}", view.image)
+        return self.reader.images.get(view.key and f"item:{view.key}", view.image)

@@ -126,7 +126,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
         progress.warn(warnings[-1])
     if target.type == "cpu":
         quicken(model)
-    _widen(model)
+    widen(model)
     image_token, image_token_id = _image_token(processor, config, name)
     mode = note.get("default_mode", "log-odds")
     identity = {
@@ -161,7 +161,8 @@ class WideLinear(nn.Linear):
         return logits if self.bias is None else logits + self.bias.float()
 
 
-def _widen(model: PreTrainedModel) -> None:
+def widen(model: PreTrainedModel) -> None:
+    """Let a 16-bit output projection compute float32 logits; changes ``model``."""
     head = model.get_output_embeddings()
     if type(head) is nn.Linear and head.weight.dtype != torch.float32:
         head.__class__ = WideLinear

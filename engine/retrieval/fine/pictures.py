@@ -39,16 +39,18 @@ class ImageCache:
     share : bool
         Whether this architecture takes a vision output that was computed before. Where it does not, pixels are given anew
         with every prompt.
+    kept : Recent
+        The pictures, by key.
     """
 
     mllm: Mllm
     limit: int
     store: PictureStore
     share: bool = True
-    _kept: Recent[str, Picture] = field(init=False)
+    kept: Recent[str, Picture] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._kept = Recent(self.limit)
+        self.kept = Recent(self.limit)
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
     def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
@@ -61,7 +63,7 @@ class ImageCache:
         AtomscopeError
             If the model's processor cannot read the picture.
         """
-        found = self._kept.get(key) if key else None
+        found = self.kept.get(key) if key else None
         if found is not None:
             found.reused = found.encoded is not None
             return found
@@ -88,7 +90,7 @@ class ImageCache:
             groups.setdefault(shapes, []).append(picture)
         for alike in groups.values():
             inputs = {name: torch.cat([p.inputs[name] for p in alike]) for name in alike[0].inputs}
-            output = self._tower(inputs)
+            output = self.tower(inputs)
             for number, picture in enumerate(alike):
                 picture.encoded = {name: _part(value, number, len(alike)) for name, value in output.items()}
                 picture.inputs = picture.grids
@@ -105,17 +107,24 @@ class ImageCache:
         if self.share:
             parts = [picture.encoded or {} for picture in pictures]
             joined = {name: _join([part[name] for part in parts]) for name in parts[0]}
-            found["mm_encoder_outputs"] = {"image": _EncoderOutput(**joined)}
+            found["mm_encoder_outputs"] = {"image": EncoderOutput(**joined)}
         return found
 
     def clear(self) -> None:
         """Forget all pictures."""
-        self._kept.clear()
+        self.kept.clear()
 
     def _keep(self, picture: Picture) -> None:
-        self._kept.put(picture.key, picture, _size(picture.encoded) + _size(picture.inputs))
+        self.kept.put(picture.key, picture, _size(picture.encoded) + _size(picture.inputs))
 
-    def _tower(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
+    def tower(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
+        """What the vision tower makes of preprocessed pictures: the fields that can be handed back to the model.
+
+        Raises
+        ------
+        NotImplementedError
+            If it gives no pooled features.
+        """
         read = self.mllm.model.get_image_features
         known = inspect.signature(read).parameters
         named = {name: value for name, value in inputs.items() if name in known}
@@ -141,7 +150,7 @@ class ImageCache:
 
 
 @dataclass
-class _EncoderOutput(BaseModelOutputWithPooling):
+class EncoderOutput(BaseModelOutputWithPooling):
     """A tower's output as the models read it. They read fields, and since transformers 5.24 call ``to_tuple``."""
 
     deepstack_features: list[Tensor] | None = None

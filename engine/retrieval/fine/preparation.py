@@ -23,7 +23,8 @@ from engine.retrieval.search.events import PoolEntry
 from engine.retrieval.search.opening import SearchedCorpus
 from engine.retrieval.search.retriever import Retriever
 
-_BATCH = 8
+BATCH = 8
+"""Pictures read by the vision tower at a time."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def prepare(
     done, failed, taken = 0, 0, 0
     progress.start("Reading pictures ahead", len(pictured), "pictures")
     progress.advance(len(pictured) - len(waiting))
-    for start in range(0, len(waiting), _BATCH):
-        chosen: list[CandidateView] = [views[row] for row in waiting[start : start + _BATCH]]
+    for start in range(0, len(waiting), BATCH):
+        chosen: list[CandidateView] = [views[row] for row in waiting[start : start + BATCH]]
         pictures, faults = scorer.look(chosen)
         for fault in faults.values():
             progress.warn(f"{fault} Skipped.")

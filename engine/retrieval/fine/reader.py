@@ -45,12 +45,14 @@ class Reader(Composer):
     Attributes
     ----------
     images : ImageCache
+    stored : Recent
+        Keys and values of beginnings of prompts, by the beginning.
     """
 
     def __init__(self, mllm: Mllm, picture_bytes: int, prefix_bytes: int, store: PictureStore | None = None) -> None:
         super().__init__(mllm)
         self.images = ImageCache(mllm, picture_bytes, store or PictureStore.of(mllm))
-        self._stored: Recent[Any, list[tuple[Tensor, Tensor]]] = Recent(prefix_bytes)
+        self.stored: Recent[Any, list[tuple[Tensor, Tensor]]] = Recent(prefix_bytes)
         self._types = _type_ids(mllm)
         self._rope = getattr(mllm.model.model, "get_rope_index", None)
         # transformers 5.24 calls "cache" what was "past_key_values" before, and warns whoever says the old name.
@@ -83,7 +85,7 @@ class Reader(Composer):
 
     def clear(self) -> None:
         """Forget all pictures, keys and values."""
-        self._stored.clear()
+        self.stored.clear()
         self.images.clear()
 
     def _whole(self, prompts: Sequence[Prompt], keep: int, lens: Lens | None) -> Tensor:
@@ -111,7 +113,7 @@ class Reader(Composer):
         keys = [_stem_key(prompt) for prompt in prompts]
         ways: dict[Callable[[Sequence[Prompt], int], Tensor], list[int]] = {}
         for place, key in enumerate(keys):
-            alone = keys.count(key) == 1 and self._stored.get(key) is None
+            alone = keys.count(key) == 1 and self.stored.get(key) is None
             ways.setdefault(self._in_one_pass if alone else self._by_prefix, []).append(place)
         return ways
 
@@ -150,7 +152,7 @@ class Reader(Composer):
         output = self.mllm.model(
             input_ids=ids,
             attention_mask=torch.cat([mask.new_ones(len(prompts), length), mask], dim=1),
-            position_ids=self._suffix_positions(prompts, ids, mask),
+            position_ids=self.suffix_positions(prompts, ids, mask),
             **{self._cache: cache},
             logits_to_keep=keep,
             use_cache=True,
@@ -163,7 +165,7 @@ class Reader(Composer):
         missing: dict[Any, Prompt] = {}
         for prompt in prompts:
             key = _stem_key(prompt)
-            kept = self._stored.get(key)
+            kept = self.stored.get(key)
             if kept is None:
                 missing.setdefault(key, prompt)
             else:
@@ -193,7 +195,7 @@ class Reader(Composer):
     def _store(self, prompt: Prompt, rows: list[tuple[Tensor, Tensor]]) -> None:
         """Keep the keys and values of a prompt's stem, unless one of its pictures is not to be kept."""
         if all(picture.key for picture in prompt.pictures):
-            self._stored.put(_stem_key(prompt), rows, sum(2 * k.numel() * k.element_size() for k, _ in rows))
+            self.stored.put(_stem_key(prompt), rows, sum(2 * k.numel() * k.element_size() for k, _ in rows))
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids and mask, int64 [B, L], padded on the left."""
@@ -213,7 +215,8 @@ class Reader(Composer):
         )
         return positions
 
-    def _suffix_positions(self, prompts: Sequence[Prompt], ids: Tensor, mask: Tensor) -> Tensor:
+    def suffix_positions(self, prompts: Sequence[Prompt], ids: Tensor, mask: Tensor) -> Tensor:
+        """Positions, int64 [B, L] or [3, B, L], of ids [B, L] that follow the stem whose keys and values are kept."""
         length = len(prompts[0].stem)
         counted = _counted(mask)
         if self._rope is None:

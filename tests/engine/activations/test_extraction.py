@@ -222,7 +222,7 @@ def test_a_folder_that_cannot_be_written(backbone: Backbone, pictures: Pictures)
 def test_batches_shrink_with_memory(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     for available in (None, 10**9, 100_000, 1):
-        monkeypatch.setattr("engine.activations.batch_size._available_memory", lambda available=available: available)
+        monkeypatch.setattr("engine.activations.batch_size.available_memory", lambda available=available: available)
         sizes.append(fit_batch_size(backbone))
     assert sizes[:2] == [16, 16]
     assert sizes[1] > sizes[2] > sizes[3] == 1

@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from engine.activations import ActivationStore
+from engine.atlas import Atlas
 from engine.files import sha256, write_json
 from engine.sae import SAEConfig, SparseAutoencoder, SparsemaxConfig, build_sae, save_sae
+from tests.synthetic_atlas import write_synthetic_atlas
 
 COLOURS = ("red", "blue", "green")
 THINGS = ("apple", "bird", "car", "door")
@@ -126,3 +128,9 @@ def new_sae() -> Callable[..., SparseAutoencoder]:
 def _write_store() -> Callable[..., ActivationStore]:
     """``write_store`` itself, for tests that choose the folder."""
     return write_store
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
+    """A synthetic atlas of 192 atoms, some of them dead, over 60 items."""
+    return Atlas.open(write_synthetic_atlas(tmp_path_factory.mktemp("atlas") / "small", 192, 60, seed=3))

@@ -21,7 +21,7 @@ def test_a_dictionary_finds_itself_in_any_order() -> None:
 def test_it_is_the_largest_cosine_whatever_the_block(monkeypatch) -> None:
     one, two = torch.randn(30, 8), torch.randn(21, 8)
     cosine = torch.nn.functional.cosine_similarity(one[:, None].double(), two[None].double(), dim=2)
-    monkeypatch.setattr(matching, "_ROWS", 7)
+    monkeypatch.setattr(matching, "ROWS_AT_ONCE", 7)
     found = nearest(one, two)
     np.testing.assert_allclose(found.cosine, cosine.max(1).values, atol=1e-6)
     assert found.other.tolist() == cosine.argmax(1).tolist()

@@ -7,7 +7,7 @@ import pytest
 from app.pages.concepts import view as concept_view
 from app.pages.concepts.view import Options
 from app.ui import browser
-from engine.atlas import Atlas, search
+from engine.atlas import Atlas, search, top_exemplars
 
 
 def test_a_live_atom_shows_examples_weak_ones_figures_and_neighbours(linked: Atlas) -> None:
@@ -74,7 +74,7 @@ def test_results(linked: Atlas) -> None:
 
 def test_prefetch_names_pictures_of_the_next_atoms(linked: Atlas) -> None:
     atom = first(linked, "live")
-    item = int(search.top_items(linked)[atom][0])
+    item = int(top_exemplars.top_items(linked)[atom][0])
     urls = concept_view.prefetch(linked, [atom], Options())
     assert f"/atomscope/thumb/{linked.key}/{item}.webp" in urls
     assert not any("heat" in url for url in concept_view.prefetch(linked, [atom], Options(heat="off")))

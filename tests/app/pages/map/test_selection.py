@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from app.atlas_ui import exports
 from app.pages.map import selection
 from engine.atlas import Atlas
 
@@ -78,6 +79,6 @@ def test_csv_and_provenance(shown: Atlas, chosen: np.ndarray) -> None:
     table = pd.read_csv(io.BytesIO(selection.selection_csv(shown, chosen)))
     assert sorted(table["atom"]) == chosen.tolist()
     assert {"x", "y", "label_candidates"} <= set(table.columns)
-    document = json.loads(selection.view_provenance(shown, {"color": "frequency"}, chosen))
+    document = json.loads(exports.view_provenance(shown, {"color": "frequency"}, chosen))
     assert document["selection"] == chosen.tolist()
     assert document["atlas"]["key"] == shown.key

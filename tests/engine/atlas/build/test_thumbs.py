@@ -14,7 +14,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from engine.activations import ActivationStore
-from engine.atlas.build.thumbs import _viewer, open_pictures
+from engine.atlas.build.thumbs import open_pictures, viewer
 from engine.backbones.preprocessing import Preprocessor
 from engine.corpus import open_corpus
 from engine.progress import Silent
@@ -31,7 +31,7 @@ def test_the_record_gives_the_same_view(name: str, shape: tuple[int, int]) -> No
     preprocessor = Preprocessor(PROCESSORS[name](), "checkpoint", None)
     backbone = {"preprocessing": json.loads(json.dumps(preprocessor.to_dict())), "image_size": list(preprocessor.size)}
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8))
-    assert np.array_equal(np.asarray(_viewer(backbone)(image)), np.asarray(preprocessor.view(image)))
+    assert np.array_equal(np.asarray(viewer(backbone)(image)), np.asarray(preprocessor.view(image)))
 
 
 def point_at(store: ActivationStore, path: Path, digest: str) -> ActivationStore:

@@ -79,9 +79,7 @@ def test_what_is_saved_is_what_the_demo_model_puts_in(
     trainer.save(tmp_path / "trained.safetensors")
     trainer.model.eval()
     members = material.rows[:2]
-    adapted, packed = trainer._forward(
-        material, members, WORDINGS[0].question, material.captions, material.captions[:2]
-    )
+    adapted, packed = trainer.forward(material, members, WORDINGS[0].question, material.captions, material.captions[:2])
 
     plain = tiny()
     put_in(plain, load_file(tmp_path / "trained.safetensors"), CONFIG.rank)

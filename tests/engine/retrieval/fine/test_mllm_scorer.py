@@ -118,10 +118,10 @@ def test_caches_stay_within_their_bytes(scorer: Callable[..., FineScorer], views
 
     model = scorer(cache_bytes=100_000)
     small = list(model.score(Query("a red square"), views(6), SearchOptions()))
-    reader = model._reader
-    assert 0 < reader._stored.used <= reader._stored.limit <= 100_000
-    assert 0 < reader.images._kept.used <= reader.images._kept.limit
-    assert len(reader._stored) < 6
+    reader = model.reader
+    assert 0 < reader.stored.used <= reader.stored.limit <= 100_000
+    assert 0 < reader.images.kept.used <= reader.images.kept.limit
+    assert len(reader.stored) < 6
     large = list(scorer().score(Query("a red square"), views(6), SearchOptions()))
     assert [e.record.score for e in small] == pytest.approx([e.record.score for e in large], abs=1e-5)
 

@@ -99,10 +99,10 @@ def test_sixteen_bit_logits_are_float32(tiny_mllm: Callable[[str], str]) -> None
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from engine.retrieval.fine.model import _widen
+    from engine.retrieval.fine.model import widen
 
     model = AutoModelForImageTextToText.from_pretrained(tiny_mllm("llava"), dtype=torch.bfloat16)
-    _widen(model)
+    widen(model)
     head, hidden = model.get_output_embeddings(), torch.randn(2, 3, 32, dtype=torch.bfloat16)
     assert head(hidden).dtype == torch.float32
     torch.testing.assert_close(head(hidden), hidden.float() @ head.weight.float().T)
@@ -115,8 +115,8 @@ def test_what_changes_results_is_turned_off(
     from engine.retrieval.fine.reader import Reader
     from engine.retrieval.search.query import Query, SearchOptions
 
-    wrong = Reader._suffix_positions
-    monkeypatch.setattr(Reader, "_suffix_positions", lambda self, *args: wrong(self, *args) + 3)
+    wrong = Reader.suffix_positions
+    monkeypatch.setattr(Reader, "suffix_positions", lambda self, *args: wrong(self, *args) + 3)
     scorer = FineScorer(loaded("qwen2_5_vl"))
     assert [sentence for sentence in scorer.limits if "from its start" in sentence] == scorer.limits != []
     for text in ("a boat", "a red square"):

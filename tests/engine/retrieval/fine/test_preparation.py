@@ -113,7 +113,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(
 ) -> None:
     from engine.retrieval.fine import preparation
 
-    monkeypatch.setattr(preparation, "_BATCH", 2)
+    monkeypatch.setattr(preparation, "BATCH", 2)
     monkeypatch.setattr(preparation.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(AtomscopeError, match="prepare one --split"):
         preparation.prepare(collection, scorer("llava", store=store), collection.rows())
@@ -126,7 +126,7 @@ def test_an_architecture_that_takes_nothing_back_is_refused(
     from engine.retrieval.fine.preparation import prepare
 
     model = scorer("llava", store=store)
-    model._reader.images.share = False
+    model.reader.images.share = False
     model.limits.append("It runs its vision tower anew for every prompt.")
     with pytest.raises(InputError, match="nothing to prepare"):
         prepare(collection, model, collection.rows())

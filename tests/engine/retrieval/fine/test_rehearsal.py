@@ -46,7 +46,7 @@ def test_a_tower_that_raises_is_a_reported_break(
     from engine.retrieval.fine.pictures import ImageCache
 
     wanted = scores(scorer("llava"), views())
-    monkeypatch.setattr(ImageCache, "_tower", raising(error))
+    monkeypatch.setattr(ImageCache, "tower", raising(error))
     progress = Silent()
     model = scorer("llava", progress=progress)
     first = str(error).splitlines()[0]
@@ -63,7 +63,7 @@ def test_what_is_handed_back_and_not_understood_is_a_reported_break(
 ) -> None:
     from engine.retrieval.fine import pictures
 
-    monkeypatch.setattr(pictures, "_EncoderOutput", lambda **fields: list(fields.values()))
+    monkeypatch.setattr(pictures, "EncoderOutput", lambda **fields: list(fields.values()))
     (sentence,) = scorer("llava").broken
     assert "broke (AttributeError: " in sentence
 
@@ -87,7 +87,7 @@ def test_keys_and_values_that_raise_are_a_reported_break(
 def test_a_model_that_says_no_is_a_refusal(scorer: Scorers, monkeypatch: pytest.MonkeyPatch) -> None:
     from engine.retrieval.fine.pictures import ImageCache
 
-    monkeypatch.setattr(ImageCache, "_tower", raising(NotImplementedError("not for this model")))
+    monkeypatch.setattr(ImageCache, "tower", raising(NotImplementedError("not for this model")))
     progress = Silent()
     model = scorer("llava", progress=progress)
     (sentence,) = model.limits
@@ -98,9 +98,9 @@ def test_a_model_that_says_no_is_a_refusal(scorer: Scorers, monkeypatch: pytest.
 def test_other_numbers_are_a_refusal(scorer: Scorers, monkeypatch: pytest.MonkeyPatch) -> None:
     from engine.retrieval.fine import pictures
 
-    true = pictures._EncoderOutput
+    true = pictures.EncoderOutput
     monkeypatch.setattr(
-        pictures, "_EncoderOutput", lambda pooler_output: true(pooler_output=[2 * part for part in pooler_output])
+        pictures, "EncoderOutput", lambda pooler_output: true(pooler_output=[2 * part for part in pooler_output])
     )
     progress = Silent()
     model = scorer("llava", progress=progress)
@@ -135,7 +135,7 @@ def test_preparing_after_a_break_fails_and_names_it(scorer: Scorers, monkeypatch
     from engine.retrieval.fine.pictures import ImageCache
     from engine.retrieval.fine.preparation import prepare
 
-    monkeypatch.setattr(ImageCache, "_tower", raising(AttributeError("no to_tuple")))
+    monkeypatch.setattr(ImageCache, "tower", raising(AttributeError("no to_tuple")))
     with pytest.raises(AtomscopeError, match="AttributeError: no to_tuple.*nothing to prepare") as caught:
         prepare(None, scorer("llava"), np.zeros(0, np.int64))  # type: ignore[arg-type]
     assert not isinstance(caught.value, InputError)  # the work failed: the input is not at fault
