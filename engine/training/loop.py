@@ -60,7 +60,7 @@ def train(
 
     Parameters
     ----------
-    saes : sequence of SAEConfig or Entrant
+    saes : sequence of SAEConfig or TrainSpec
         An ``TrainSpec`` may have a name, a seed and a learning rate of its own.
     tensorboard : bool
         Also write curves into ``out/tensorboard``, see ``engine.training.curves``.

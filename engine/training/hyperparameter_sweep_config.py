@@ -53,7 +53,7 @@ _OWN = ("architecture", "name", "lr", "seed")
 
 
 @dataclass(frozen=True)
-class Sweep:
+class HyperparameterSweep:
     """What a sweep file says, checked and with its grids written out.
 
     Attributes
@@ -61,7 +61,7 @@ class Sweep:
     store, out : Path
     passes : dict of int to TrainConfig
         The settings of every pass, by seed.
-    specs : list of Entrant
+    specs : list of TrainSpec
         The SAEs of each pass, all named.
     """
 
@@ -75,7 +75,7 @@ class Sweep:
         return self.out / f"seed-{seed}"
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path) -> HyperparameterSweep:
     """Read and check the sweep file ``path``; the store's manifest is read for the width of its activations.
 
     Raises
@@ -111,7 +111,7 @@ def read_sweep(path: Path) -> Sweep:
         for spec in _specs(table, defaults, d_model, f"{path}: [[sae]] {number}")
     ]
     run_names(specs)
-    return Sweep(Path(document["store"]), Path(document["out"]), passes, specs)
+    return HyperparameterSweep(Path(document["store"]), Path(document["out"]), passes, specs)
 
 
 def guided(run: Path) -> list[float]:

@@ -11,8 +11,8 @@ from engine.activations import ActivationStore
 from engine.files import atomic_path, read_json
 from engine.progress import Progress, Silent
 from engine.training.checkpoint import FOLDER as CHECKPOINT
+from engine.training.hyperparameter_sweep_config import HyperparameterSweep
 from engine.training.loop import LOG, RUN, train
-from engine.training.sweep_config import Sweep
 from engine.training.train_spec import TrainSpec
 
 TABLE = "sweep.parquet"
@@ -21,7 +21,7 @@ _LAST = ("tokens", "loss", "nmse", "l0", "dead", "seconds")
 _HELD_OUT = ("validation_nmse", "validation_l0")
 
 
-def run_sweep(sweep: Sweep, progress: Progress | None = None, tensorboard: bool = False) -> pd.DataFrame:
+def run_sweep(sweep: HyperparameterSweep, progress: Progress | None = None, tensorboard: bool = False) -> pd.DataFrame:
     """Train every pass of ``sweep`` and write ``sweep.parquet`` into its folder; the table is also returned.
 
     A sweep that was stopped goes on where it was: finished passes are left alone, an unfinished one goes on from its
@@ -42,7 +42,7 @@ def run_sweep(sweep: Sweep, progress: Progress | None = None, tensorboard: bool 
     return table
 
 
-def plan(sweep: Sweep) -> pd.DataFrame:
+def plan(sweep: HyperparameterSweep) -> pd.DataFrame:
     """What a sweep trains, one row an SAE and seed, with how far each is: ``new``, ``unfinished`` or ``finished``."""
     rows = []
     for seed, options in sweep.passes.items():
@@ -64,7 +64,7 @@ def plan(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(sweep: Sweep) -> pd.DataFrame:
+def summary(sweep: HyperparameterSweep) -> pd.DataFrame:
     """One row an SAE and seed: where it is and the last figures of its log."""
     rows: list[dict[str, Any]] = []
     for seed in sweep.passes:

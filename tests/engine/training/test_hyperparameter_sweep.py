@@ -14,8 +14,8 @@ from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
 from engine.sae import BatchTopKConfig, ReLUConfig, TopKConfig, load_sae
 from engine.training import TrainConfig, train
-from engine.training.sweep import plan, run_sweep
-from engine.training.sweep_config import guided, read_sweep
+from engine.training.hyperparameter_sweep import plan, run_sweep
+from engine.training.hyperparameter_sweep_config import guided, read_sweep
 from engine.training.train_spec import TrainSpec
 
 SHARED = """
@@ -156,7 +156,7 @@ def test_a_run_guides_k_and_target(write, tmp_path: Path, make_store) -> None:
     assert [spec.config for spec in specs[3:]] == [ReLUConfig(target_l0=l0, **shared) for l0 in (3.0, 6.0, 12.0)]
 
 
-def test_entrants_are_checked() -> None:
+def test_train_specs_are_checked() -> None:
     config = TopKConfig(d_model=16, n_atoms=32)
     with pytest.raises(InputError, match="lr must be positive"):
         TrainSpec(config=config, lr=0.0)
