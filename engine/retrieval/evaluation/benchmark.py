@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.base import Embedder
-from engine.retrieval.evaluation.coarse import DIRECTIONS, Asked, Direction, Galleries, open_galleries
+from engine.retrieval.evaluation.coarse import DIRECTIONS, BenchmarkQuery, Direction, Galleries, open_galleries
 from engine.retrieval.evaluation.measures import DEPTHS, gains, hits, interval, median, recalls
 from engine.retrieval.evaluation.pairs import PairSet
 from engine.retrieval.evaluation.scorebook import Judged, ScoreBook
@@ -131,7 +131,7 @@ def _hard_pairs(galleries: Galleries, options: BenchmarkOptions) -> list[tuple[i
 def _judge(
     book: ScoreBook,
     galleries: Galleries,
-    asked: dict[Direction, list[Asked]],
+    asked: dict[Direction, list[BenchmarkQuery]],
     tests: list[tuple[int, int, bool]],
     k: int,
     progress: Progress,
@@ -172,7 +172,7 @@ def _report(
     document: dict[str, Any],
     book: ScoreBook,
     galleries: Galleries,
-    asked: dict[Direction, list[Asked]],
+    asked: dict[Direction, list[BenchmarkQuery]],
     options: BenchmarkOptions,
     tests: list[tuple[int, int, bool]],
     base: ScoreBook | None = None,
@@ -216,7 +216,7 @@ def _ranks(
     book: ScoreBook,
     galleries: Galleries,
     direction: Direction,
-    queries: list[Asked],
+    queries: list[BenchmarkQuery],
     k: int,
     used: list[Judged] | None = None,
 ) -> list[int | None]:
