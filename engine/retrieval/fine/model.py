@@ -31,7 +31,7 @@ from engine.progress import Progress, Silent
 from engine.retrieval.fine.demo_model import demo_mllm_folder
 from engine.retrieval.search.events import MODES, Mode
 from engine.retrieval.search.ranking import Prior
-from kernels.products import quicken
+from kernels.products import use_fast_linear
 
 DEMO = "demo"
 _ROWS = 16_384
@@ -125,7 +125,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
         warnings.append(f"{name} brings no chat template: its prompts are the picture and the question, nothing else.")
         progress.warn(warnings[-1])
     if target.type == "cpu":
-        quicken(model)
+        use_fast_linear(model)
     widen(model)
     image_token, image_token_id = _image_token(processor, config, name)
     mode = note.get("default_mode", "log-odds")
