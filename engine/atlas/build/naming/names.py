@@ -74,10 +74,10 @@ def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     means = (sums.multiply(scale[:, None]).tocsr() @ share).tocsr()
     everywhere = np.asarray(share[speaking].sum(axis=0)).ravel()
-    return told_apart(best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE))
+    return disambiguate(best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE))
 
 
-def told_apart(names: Names) -> Names:
+def disambiguate(names: Names) -> Names:
     """Where a larger cluster has the same label already, the best candidate joins it: ``face``, then ``face, smiley``."""
     taken: set[str] = set()
     for row, label in enumerate(names.label):
