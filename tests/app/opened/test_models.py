@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.opened import corpora, models
-from app.opened.models import Lazy
+from app.opened.models import LoadedOnce
 from engine.atlas import Atlas
 from engine.errors import AtomscopeError
 from engine.progress import Progress, Silent
@@ -28,7 +28,7 @@ def test_something_large_is_made_once_and_tried_again_after_a_failure() -> None:
             raise AtomscopeError("The disk is full.")
         return made[-1]
 
-    lazy = Lazy(make)
+    lazy = LoadedOnce(make)
     with pytest.raises(AtomscopeError, match="disk is full"):
         lazy.get(Silent())
     assert not lazy.ready and lazy.get(Silent()) is lazy.get(Silent()) is made[1] and lazy.ready and len(made) == 2

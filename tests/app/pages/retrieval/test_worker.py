@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.opened import corpora, models
-from app.opened.models import Lazy
+from app.opened.models import LoadedOnce
 from app.pages.retrieval import worker
 from app.pages.retrieval.request import Request
 from app.work import Job
@@ -66,8 +66,8 @@ def coarse(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]:
         raise AtomscopeError("There is no model.")
 
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "embedder", lambda name: Lazy(lambda progress: Colours()))
-    monkeypatch.setattr(models, "scorer", lambda: Lazy(none))
+    monkeypatch.setattr(models, "embedder", lambda name: LoadedOnce(lambda progress: Colours()))
+    monkeypatch.setattr(models, "scorer", lambda: LoadedOnce(none))
     yield
 
 
