@@ -18,7 +18,7 @@ from engine.backbones.vectors import Vectors, memory_explained, unit
 from engine.device import pick_device
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
-from engine.retrieval.coarse.embedders.base import no_side
+from engine.retrieval.coarse.embedders.base import missing_modality
 
 _LAYOUT = "modules.json"
 
@@ -80,7 +80,7 @@ class SentenceTransformerEmbedder:
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Unit rows, float32 [N, width]. Raises ``InputError`` if the model reads texts only."""
         if "image" not in self.modalities:
-            raise no_side(self._name, "image")
+            raise missing_modality(self._name, "image")
         return self._encode(list(images))
 
     def _encode(self, items: list[Any]) -> Vectors:
