@@ -20,7 +20,7 @@ from engine.errors import InputError
 ROOM = "kernels"
 
 
-class RoomTaken(MetaPathFinder):
+class KernelsNameTaken(MetaPathFinder):
     """Stands first among the finders and refuses every import of ``kernels``."""
 
     def __init__(self, stranger: str) -> None:
@@ -39,7 +39,7 @@ class RoomTaken(MetaPathFinder):
 
 
 def guard_kernels(root: Path) -> None:
-    """Put a ``RoomTaken`` in place if ``import kernels`` would find anything but ``root / "kernels"``."""
+    """Put a ``KernelsNameTaken`` in place if ``import kernels`` would find anything but ``root / "kernels"``."""
     try:
         spec = find_spec(ROOM)
     except ValueError:  # imported already, by something that left it without a spec
@@ -48,4 +48,4 @@ def guard_kernels(root: Path) -> None:
     if spec is None or root / ROOM in places:
         return
     sys.modules.pop(ROOM, None)  # a stranger that was imported before us must not answer for ours
-    sys.meta_path.insert(0, RoomTaken(str(places[0]) if places else str(spec.origin)))
+    sys.meta_path.insert(0, KernelsNameTaken(str(places[0]) if places else str(spec.origin)))
