@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.errors import AtomscopeError
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.picture import Picture
 from engine.retrieval.fine.picture_store import PictureStore
@@ -39,7 +39,7 @@ class ImageCache:
     share : bool
         Whether this architecture takes a vision output that was computed before. Where it does not, pixels are given anew
         with every prompt.
-    kept : Recent
+    kept : LRUCache
         The pictures, by key.
     """
 
@@ -47,10 +47,10 @@ class ImageCache:
     limit: int
     store: PictureStore
     share: bool = True
-    kept: Recent[str, Picture] = field(init=False)
+    kept: LRUCache[str, Picture] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.kept = Recent(self.limit)
+        self.kept = LRUCache(self.limit)
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
     def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
