@@ -53,7 +53,7 @@ def _on_event(event: ui.Event) -> None:
         session.draft = replace(session.draft, item="", upload="")
 
 
-def _query_picture(session: Session, entry: corpora.Entry | None, request: Request) -> Html | None:
+def _query_picture(session: Session, entry: corpora.CorpusEntry | None, request: Request) -> Html | None:
     src = pictures.source(session, entry, request)
     if not src:
         return None
@@ -72,7 +72,7 @@ def _query_picture(session: Session, entry: corpora.Entry | None, request: Reque
     )
 
 
-def _examples(entry: corpora.Entry | None) -> Html | None:
+def _examples(entry: corpora.CorpusEntry | None) -> Html | None:
     """Queries one click away."""
     cards = []
     for place, example in enumerate(examples(entry) if entry is not None else []):

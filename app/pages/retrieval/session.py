@@ -47,7 +47,7 @@ class Run:
     """
 
     request: Request
-    entry: corpora.Entry | None
+    entry: corpora.CorpusEntry | None
     answer: int | None
     job: Job[Event]
     encoded: dict[str, Job[EncodedCandidate]] = field(default_factory=dict)

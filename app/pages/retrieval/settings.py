@@ -26,7 +26,7 @@ _MODES = {
 _SPLITS = {"": "Whole corpus", "train": "Training split", "validation": "Validation split", "test": "Test split"}
 
 
-def settings(session: Session, entry: corpora.Entry | None) -> None:
+def settings(session: Session, entry: corpora.CorpusEntry | None) -> None:
     """Draw them, as they were when the controls were last set."""
     known, begin = corpora.paths(), session.filled
     keys = list(known)
@@ -134,7 +134,7 @@ def _enhancement(session: Session, preset: str) -> None:
     )
 
 
-def _split_label(entry: corpora.Entry, split: str) -> str:
+def _split_label(entry: corpora.CorpusEntry, split: str) -> str:
     assert entry.corpus is not None  # the caller has looked
     real = entry.searched_split(split)
     count = entry.corpus.splits.get(real, len(entry.corpus)) if real else len(entry.corpus)

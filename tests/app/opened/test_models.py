@@ -47,7 +47,7 @@ def test_few_encoders_are_kept(atlas_folder: Path) -> None:
     assert first() is None and len(others) == 2
 
 
-def test_a_collection_goes_with_its_corpus(offered: corpora.Entry) -> None:
+def test_a_collection_goes_with_its_corpus(offered: corpora.CorpusEntry) -> None:
     from engine.corpus import open_corpus
 
     corpus = open_corpus(offered.path)

@@ -36,7 +36,7 @@ def test_a_query_of_an_upload_that_was_let_go_is_empty(asked: list[Request]) -> 
 
 
 def test_a_search_keeps_the_corpus_and_the_answer_it_was_asked_with(
-    asked: list[Request], offered: corpora.Entry
+    asked: list[Request], offered: corpora.CorpusEntry
 ) -> None:
     session = Session()
     assert search(session, Request(text="A green wall.", corpus=offered.key)) and session.run is not None
