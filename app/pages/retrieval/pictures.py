@@ -11,7 +11,7 @@ from app import ui, urls
 from app.opened import corpora
 from app.pages.retrieval.form import collect, start
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.session import Session, current
+from app.pages.retrieval.session import RetrievalSession, current
 from app.pages.retrieval.uploads import check
 from app.ui import Html, cut, tag
 from engine.errors import InputError
@@ -21,7 +21,7 @@ BEGIN_WITH = 36
 """Pictures offered before the first search."""
 
 
-def source(session: Session, entry: corpora.CorpusEntry | None, request: Request) -> str:
+def source(session: RetrievalSession, entry: corpora.CorpusEntry | None, request: Request) -> str:
     """Address of the picture a request asks with, "" if it has none."""
     upload = session.uploads.get(request.upload)
     if upload is not None:
@@ -30,7 +30,7 @@ def source(session: Session, entry: corpora.CorpusEntry | None, request: Request
     return urls.corpus_thumb(entry.content, row) if entry is not None and row is not None else ""
 
 
-def controls(session: Session, entry: corpora.CorpusEntry | None) -> None:
+def controls(session: RetrievalSession, entry: corpora.CorpusEntry | None) -> None:
     """Upload a picture or take one of the corpus."""
     st.file_uploader(
         "Upload a picture",
@@ -49,7 +49,7 @@ def controls(session: Session, entry: corpora.CorpusEntry | None) -> None:
     ui.live(tag("div", _buttons(entry, rows), more), key="retrieval_picks", on_event=_on_event)
 
 
-def begin(session: Session, entry: corpora.CorpusEntry) -> None:
+def begin(session: RetrievalSession, entry: corpora.CorpusEntry) -> None:
     """Pictures to begin with, before the first search."""
     assert entry.corpus is not None  # the caller has looked
     rows = offered(entry, "", session.offered, BEGIN_WITH)

@@ -65,7 +65,7 @@ class Run:
 
 
 @dataclass
-class Session:
+class RetrievalSession:
     """Lives in Streamlit's session state; nothing of it is shared with other sessions.
 
     Attributes
@@ -171,7 +171,7 @@ class Session:
         return job
 
 
-def current() -> Session:
+def current() -> RetrievalSession:
     """The session of the browser that is served now."""
-    session: Session = st.session_state.setdefault("retrieval", Session())
+    session: RetrievalSession = st.session_state.setdefault("retrieval", RetrievalSession())
     return session

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from app.opened import corpora, models
 from app.pages.retrieval.outcome import outcome_of
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.session import Session
+from app.pages.retrieval.session import RetrievalSession
 from app.ui import browser
 
 
@@ -29,7 +29,7 @@ def _run(**query: str) -> AppTest:
 
 def _settled(test: AppTest) -> AppTest:
     end = time.monotonic() + 10
-    session: Session = test.session_state["retrieval"]
+    session: RetrievalSession = test.session_state["retrieval"]
     while session.run is not None and session.run.job.active and time.monotonic() < end:
         time.sleep(0.02)
     return test.run()
