@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.corpus.captions import Row
+from engine.corpus.captions import CaptionRow
 from engine.corpus.listed import open_listed
 from engine.corpus.matching import finder
 from engine.errors import InputError
@@ -91,7 +91,7 @@ def benchmark_sugarcrepe(
     """
     riddles = load_sugarcrepe(path)
     riddles = [riddles[place] for place in spread(len(riddles), queries)]
-    corpus = open_listed(path.stem, images, [Row(one.file, {}) for one in riddles])
+    corpus = open_listed(path.stem, images, [CaptionRow(one.file, {}) for one in riddles])
     find = finder(corpus.items["id"].tolist())
     rows = {one.file: find(one.file) for one in riddles}
     riddles = [one for one in riddles if rows[one.file] >= 0]
