@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConfig
 
-from engine.backbones.checkpoints import Source, explained, revision_of, vision_config
+from engine.backbones.checkpoints import CheckpointSource, explained, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
 from engine.backbones.quiet import quiet
 from engine.backbones.vectors import Vectors, memory_explained, unit
@@ -38,7 +38,7 @@ class DualEncoder:
 
     modalities = frozenset(("text", "image"))
 
-    def __init__(self, source: Source, config: PretrainedConfig, device: str = "auto") -> None:
+    def __init__(self, source: CheckpointSource, config: PretrainedConfig, device: str = "auto") -> None:
         self._device = pick_device(device)
         vision = vision_config(config, source.name)
         text = config.get_text_config()

@@ -28,7 +28,7 @@ def is_language_model(config: PretrainedConfig) -> bool:
 
 
 def load_language_backbone(
-    source: checkpoints.Source,
+    source: checkpoints.CheckpointSource,
     config: PretrainedConfig,
     layer: int,
     site: str,
