@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from engine.atlas.build.naming.scores import Names, best_terms
-from engine.atlas.build.naming.words import Terms
+from engine.atlas.build.naming.words import TermTable
 from engine.atlas.format.writer import Exemplars
 
 ATOM_COVERAGE = 0.3
@@ -16,7 +16,7 @@ _ATOMS_AT_ONCE = 4096
 
 
 def name_atoms(
-    exemplars: Exemplars, terms: Terms, n_atoms: int, document: NDArray[np.int64] | None = None
+    exemplars: Exemplars, terms: TermTable, n_atoms: int, document: NDArray[np.int64] | None = None
 ) -> tuple[Names, csr_matrix]:
     """Labels of all atoms from their top exemplars.
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from engine.atlas.build.naming.scores import Names
-from engine.atlas.build.naming.words import STOP_WORDS, Terms, collect_terms
+from engine.atlas.build.naming.words import STOP_WORDS, TermTable, collect_terms
 from engine.atlas.format.texts import WORDLIKE, Snippets
 from engine.atlas.format.writer import Exemplars
 
@@ -15,7 +15,7 @@ ONE_WORD = 0.5
 """Share of an atom's exemplars (by activation) above which the word they peak on is its name."""
 
 
-def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> Terms:
+def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> TermTable:
     """Terms of every exemplar (a row each, in order): those around the token where its value is reached."""
     words = [
         snippets.window(int(item), int(position))
