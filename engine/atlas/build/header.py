@@ -16,7 +16,7 @@ from engine.atlas.format.status import status_counts
 if TYPE_CHECKING:
     from engine.atlas.build.inputs import Inputs
     from engine.atlas.build.layout import AtomMap
-    from engine.atlas.build.thumbs import Pictures
+    from engine.atlas.build.thumbs import PictureSource
 
 
 def describe(
@@ -26,7 +26,7 @@ def describe(
     passed: PassResult,
     statistics: AtomStatistics,
     atom_map: AtomMap,
-    pictures: Pictures,
+    pictures: PictureSource,
 ) -> dict[str, Any]:
     """``atlas.json`` but for ``files``.
 
