@@ -109,7 +109,7 @@ def test_snippets_mark_what_fires_and_nothing_else(texts: Atlas, monkeypatch: py
 
 def test_search_looks_at_the_words_around_the_token(texts: Atlas) -> None:
     word = "river"
-    found = search.find(texts, word)
+    found = search.find_atoms(texts, word)
     pairs = top_exemplars.exemplar_pairs(texts)
     for hit in found:
         if hit.reason == "captions":
