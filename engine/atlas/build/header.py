@@ -14,13 +14,13 @@ from engine.atlas.format.meta import header
 from engine.atlas.format.status import status_counts
 
 if TYPE_CHECKING:
-    from engine.atlas.build.inputs import Inputs
+    from engine.atlas.build.inputs import BuildInputs
     from engine.atlas.build.layout import AtomMap
     from engine.atlas.build.thumbs import PictureSource
 
 
 def describe(
-    inputs: Inputs,
+    inputs: BuildInputs,
     created: str,
     plan: PassPlan,
     passed: PassResult,
