@@ -35,7 +35,7 @@ _HOMES = {
     "batch_topk_attention": "kernels.topk",
     "batch_topk_codes": "kernels.topk",
     "linear": "kernels.products",
-    "quicken": "kernels.products",
+    "use_fast_linear": "kernels.products",
     "sparse_attention": "kernels.attention",
     "sparse_attention_with_threshold": "kernels.attention",
     "sparse_decode": "kernels.decode",

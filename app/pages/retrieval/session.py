@@ -36,7 +36,7 @@ class Run:
     Attributes
     ----------
     request : Request
-    entry : Entry or None
+    entry : CorpusEntry or None
         The corpus as it was when the search was asked for: the rows of its events are rows of this one.
     answer : int or None
         Corpus row the query is known to ask for.

@@ -85,7 +85,7 @@ class FineScorer(PoolScorer[Task]):
 
         Returns
         -------
-        (list of Picture, dict)
+        (list of PreparedPicture, dict)
             The pictures that could be read, and by candidate id what went wrong with the others.
         """
         found: list[PreparedPicture] = []
