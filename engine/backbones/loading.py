@@ -20,7 +20,7 @@ from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, lay
 from engine.device import pick_device
 from engine.errors import InputError
 from engine.progress import Progress, Silent
-from kernels.products import quicken
+from kernels.products import use_fast_linear
 
 
 @overload
@@ -121,7 +121,7 @@ def load_backbone(
     block, listened = listened_block(tower, n_layers, index, site, f"{model} ({config.model_type})")
     tower = tower.to(target)
     if target.type == "cpu":
-        quicken(tower)
+        use_fast_linear(tower)
     grid = _grid(preprocessor.size, vision.patch_size)
     grey = torch.zeros(1, 3, *preprocessor.size, device=target)
     pixels = f"{preprocessor.size[1]} x {preprocessor.size[0]} pixels"

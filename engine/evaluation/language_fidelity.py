@@ -19,7 +19,7 @@ from torch import Tensor
 from engine.backbones import LanguageBackbone
 from engine.backbones.blocks import first_tensor
 from engine.errors import InputError
-from engine.inspection.splice import twin_of
+from engine.inspection.splice import copy_sharing_weights
 from engine.metrics.classification import fidelity
 from engine.progress import Progress, Silent
 
@@ -45,7 +45,7 @@ def cross_entropy(backbone: LanguageBackbone, ids: Any, replace: Replace | None 
     lead = backbone.with_lead(ids[:1]).shape[1] - np.shape(ids)[1]
     model: Any = backbone.model
     if replace is not None:
-        model, (layer,) = twin_of(backbone.model, backbone.listened)
+        model, (layer,) = copy_sharing_weights(backbone.model, backbone.listened)
 
         def splice(_module: Any, _inputs: Any, output: Any) -> Any:
             whole = first_tensor(output).clone()

@@ -142,7 +142,7 @@ def _results(atlas: Atlas) -> None:
     words = str(st.session_state.get("concepts_q") or "").strip()[:200]
     if not words:
         return
-    found = search.find(atlas, words)
+    found = search.find_atoms(atlas, words)
     ui.live(view.results(atlas, words, found), key="concepts_results", on_event=_on_event)
 
 

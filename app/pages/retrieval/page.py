@@ -16,7 +16,7 @@ from app.pages.retrieval.form import start
 from app.pages.retrieval.outcome import Outcome, outcome_of
 from app.pages.retrieval.request import FIRST_STEP, STEPS
 from app.pages.retrieval.scene import Scene
-from app.pages.retrieval.session import Run, Session, current
+from app.pages.retrieval.session import RetrievalSession, Run, current
 from app.pages.retrieval.status import failed, pace, slowed, stage, status
 from app.pages.retrieval.steps.concepts import concepts
 from app.pages.retrieval.steps.enhancement import enhancement
@@ -84,7 +84,7 @@ def _missing() -> None:
         ui.empty("The coarse stage answers alone", f"Reading the pool needs {' and '.join(lacking)}.", models.WEIGHTS)
 
 
-def _welcome(session: Session) -> None:
+def _welcome(session: RetrievalSession) -> None:
     """Before the first search: pictures to begin with, and who will answer."""
     entry = corpora.entry(session.draft.corpus)
     if entry is None or entry.corpus is None:
@@ -119,7 +119,7 @@ def _results(polling: float | None) -> None:
         st.rerun()  # the whole page, once: polling begins, ends or changes its pace there
 
 
-def _step(session: Session, run: Run, outcome: Outcome) -> None:
+def _step(session: RetrievalSession, run: Run, outcome: Outcome) -> None:
     entry, request = run.entry, run.request
     if entry is None or entry.corpus is None:
         return
@@ -142,7 +142,7 @@ def _step(session: Session, run: Run, outcome: Outcome) -> None:
     ui.live(models_line(outcome, models.mllm_title(), note), key="retrieval_models")
 
 
-def _concepts(session: Session, scene: Scene, outcome: Outcome) -> None:
+def _concepts(session: RetrievalSession, scene: Scene, outcome: Outcome) -> None:
     atlas = state.atlas()
     job = session.encode(atlas, outcome)
     if job is None:
@@ -185,7 +185,7 @@ def _go(by: int) -> None:
     _open_step(session, names[min(max(names.index(session.step) + by, 0), len(names) - 1)])
 
 
-def _open_step(session: Session, step: str) -> None:
+def _open_step(session: RetrievalSession, step: str) -> None:
     session.step = step
     show_address(session)
 

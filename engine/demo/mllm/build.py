@@ -23,7 +23,7 @@ from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders import load_embedder
 from engine.retrieval.coarse.sentences import MODEL, SentenceEncoder
-from engine.retrieval.fine.demo_model import LANGUAGE, TRAINED, VISION, assemble, put_in
+from engine.retrieval.fine.demo_model import LANGUAGE, TRAINED, VISION, assemble, merge_trained_weights
 
 
 def build_demo_mllm(
@@ -83,7 +83,7 @@ def calibrate(weights: Path, corpus: Corpus, material: Material, rank: int, prog
     cosines = embedder.embed_texts(material.captions) @ pictures.T
     pools = np.argsort(-cosines, axis=1, kind="stable")[:, :POOL]
     model, processor = assemble(progress)
-    put_in(model, load_file(weights), rank)
+    merge_trained_weights(model, load_file(weights), rank)
     odds = pool_log_odds(model, processor.tokenizer, material, pools, progress)
     meant = np.unique([caption.lower() for caption in material.captions], return_inverse=True)[1]
     return fit_prior(odds, np.take_along_axis(cosines, pools, 1), meant[pools] == meant[:, None])

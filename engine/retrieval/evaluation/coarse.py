@@ -24,7 +24,7 @@ DIRECTIONS: tuple[Direction, ...] = ("text-image", "image-text")
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchmarkQuery:
     """One query with its candidates.
 
     Attributes
@@ -65,7 +65,7 @@ class Galleries:
     collection: Collection
     captions: Vectors
 
-    def ask(self, direction: Direction, queries: int | None, depth: int) -> list[Asked]:
+    def ask(self, direction: Direction, queries: int | None, depth: int) -> list[BenchmarkQuery]:
         """``queries`` queries, evenly spread over the gallery, each with its first ``depth`` candidates."""
         pairs, images = self.pairs, self.collection.vectors("image")
         if direction == "text-image":
@@ -77,7 +77,7 @@ class Galleries:
             found, scores = ExactIndex(self.captions).search_many(images[chosen], depth)
             right = [pairs.right_captions(int(row)) for row in chosen]
         return [
-            Asked(int(query), items.tolist(), cosines.tolist(), answers)
+            BenchmarkQuery(int(query), items.tolist(), cosines.tolist(), answers)
             for query, items, cosines, answers in zip(chosen, found, scores, right, strict=True)
         ]
 

@@ -11,7 +11,7 @@ from engine.retrieval.fine.candidates import CandidateView, sides
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.modes import SCORES, Task
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.picture_store import PictureStore
 from engine.retrieval.fine.prompts import state
 from engine.retrieval.fine.reader import Reader
@@ -80,15 +80,15 @@ class FineScorer(PoolScorer[Task]):
         """Where pictures read ahead are kept; None if this architecture cannot take them back."""
         return self.reader.images.store if self.reader.images.share else None
 
-    def look(self, views: Sequence[CandidateView]) -> tuple[list[Picture], dict[str, Exception]]:
+    def look(self, views: Sequence[CandidateView]) -> tuple[list[PreparedPicture], dict[str, Exception]]:
         """Run the vision tower on candidates' pictures without a question; those of a view that has none are left out.
 
         Returns
         -------
-        (list of Picture, dict)
+        (list of PreparedPicture, dict)
             The pictures that could be read, and by candidate id what went wrong with the others.
         """
-        found: list[Picture] = []
+        found: list[PreparedPicture] = []
         faults: dict[str, Exception] = {}
         with self._lock:
             for view in views:
@@ -134,12 +134,12 @@ class FineScorer(PoolScorer[Task]):
         pictures = [self._asked(search) if whose == "query" else self._picture(view) for whose in statement.pictures]
         return Task(view.entry, statement, tuple(pictures))
 
-    def _asked(self, search: Search) -> Picture:
+    def _asked(self, search: Search) -> PreparedPicture:
         """The query's picture."""
         image = search.query.image
         assert image is not None  # a statement names the query's picture only if there is one
         return self.reader.images.get(f"query:{search.digest}", lambda: image)
 
-    def _picture(self, view: CandidateView) -> Picture:
+    def _picture(self, view: CandidateView) -> PreparedPicture:
         assert view.image is not None
         return self.reader.images.get(view.key and f"item:{view.key}", view.image)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.prompts import JUDGE
 from engine.retrieval.fine.reader import Prompt, Reader
 
@@ -126,7 +126,7 @@ def _prompt(reader: Reader, image: Image.Image, caption: str) -> Prompt:
 def _alone(reader: Reader, image: Image.Image, caption: str) -> Tensor:
     """Next-token logits [1, vocabulary] as the model gives them by itself."""
     mllm = reader.mllm
-    text = reader.prompt(f"{JUDGE} {caption}", [Picture("", mllm.image_token, {})]).text
+    text = reader.prompt(f"{JUDGE} {caption}", [PreparedPicture("", mllm.image_token, {})]).text
     begun = mllm.tokenizer.bos_token
     special = not (begun and text.startswith(begun))
     inputs = mllm.processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=special)

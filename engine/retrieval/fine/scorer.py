@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 from engine.retrieval.fine.candidates import CandidateView, batches, digest, failed
 from engine.retrieval.search.events import CandidateFailed, CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.search.query import Query, SearchOptions
@@ -92,7 +92,7 @@ class PoolScorer(ABC, Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._finished: Recent[Any, Scored] = Recent(_RECORDS)
+        self._finished: LRUCache[Any, Scored] = LRUCache(_RECORDS)
         self._lock = threading.Lock()
 
     def score(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app import atlas_ui, ui
-from app.pages.retrieval.outcome import Outcome, Row
+from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.scene import Scene
 from app.pages.retrieval.steps.layer_chart import layer_chart
 from app.pages.retrieval.view import chooser, nothing, signed
@@ -63,7 +63,7 @@ def _off(on: bool) -> Html:
     return tag("p", text, cls="as-caption")
 
 
-def _off_on(scene: Scene, rows: list[Row], mode: str) -> Html:
+def _off_on(scene: Scene, rows: list[PoolRow], mode: str) -> Html:
     body = []
     ranks = {r.entry.item: p for p, r in enumerate(sorted(rows, key=lambda r: -(_plain(r))), 1)}
     for row in rows:
@@ -89,5 +89,5 @@ def _off_on(scene: Scene, rows: list[Row], mode: str) -> Html:
     return tag("table", head, tag("tbody", body), cls="as-off-on")
 
 
-def _plain(row: Row) -> float:
+def _plain(row: PoolRow) -> float:
     return float(row.plain.score or 0.0) if row.plain is not None else float(row.score or 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app import ui, urls
-from app.pages.retrieval.outcome import Outcome, Row
+from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.scene import Scene
 from app.pages.retrieval.view import nothing, signed
 from app.ui import Html, cut, tag
@@ -98,7 +98,7 @@ def slope(scene: Scene, outcome: Outcome) -> Html:
     return chart(svg, "rank-movement", numbers=numbers)
 
 
-def _thumb(scene: Scene, row: Row, x: float, middle: float, side: int) -> Html | None:
+def _thumb(scene: Scene, row: PoolRow, x: float, middle: float, side: int) -> Html | None:
     item = row.entry.item
     if not side or row.status == "failed" or scene.items["kind"].iat[item] == "text":
         return None

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.retrieval.fine.answers import entropy, top_tokens
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.prompts import Question, Statement, ask
 from engine.retrieval.fine.reader import Lens, Prompt, Reader
 from engine.retrieval.search.events import FineRecord, Mode, PoolEntry
@@ -21,7 +21,7 @@ class Task:
 
     entry: PoolEntry
     statement: Statement
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PreparedPicture, ...]
 
 
 Score = Callable[[Reader, Sequence[Task], Lens | None], list[FineRecord]]

@@ -97,7 +97,7 @@ def _record(entry: PoolEntry, score: float | None, entropy: float, mass: float) 
 
 @pytest.fixture
 def asked(
-    shown: Atlas, offered: corpora.Entry, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    shown: Atlas, offered: corpora.CorpusEntry, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> list[Request]:
     """The searches that were made; each is answered at once with a recorded stream over the four pictures."""
     made: list[Request] = []

@@ -15,7 +15,7 @@ from engine.demo.mllm.pairs import Material
 from engine.demo.mllm.train import MllmConfig, Trainer
 from engine.demo.mllm.wording import WORDINGS
 from engine.progress import Silent
-from engine.retrieval.fine.demo_model import put_in
+from engine.retrieval.fine.demo_model import merge_trained_weights
 
 CONFIG = MllmConfig(
     passes=12, group=3, align_steps=3, align_batch=4, every=8, rank=2, projector_lr=5e-3, lora_lr=5e-3, views=1
@@ -82,7 +82,7 @@ def test_what_is_saved_is_what_the_demo_model_puts_in(
     adapted, packed = trainer.forward(material, members, WORDINGS[0].question, material.captions, material.captions[:2])
 
     plain = tiny()
-    put_in(plain, load_file(tmp_path / "trained.safetensors"), CONFIG.rank)
+    merge_trained_weights(plain, load_file(tmp_path / "trained.safetensors"), CONFIG.rank)
     pictures = plain.model.multi_modal_projector(material.patches[0, :2].float()).reshape(2, 49, -1)
     embedded = plain.get_input_embeddings()(packed.ids)
     place = (packed.ids[0] == plain.config.image_token_id).nonzero()[:, 0]
