@@ -18,21 +18,14 @@ from numpy.typing import NDArray
 
 from engine.atlas.build.accumulators import RESERVOIR, Accumulators, Batch
 from engine.atlas.build.exemplars import BAND_SIZE, BANDS, choose_exemplars
-from engine.atlas.build.grouping import segments
 from engine.atlas.build.pass_plan import label_ids
 from engine.atlas.build.statistics import AtomStatistics, measure_atoms, share_of_labels
+from engine.atlas.format.meta import header, write_meta
 from engine.atlas.format.schema import ATOMS_PER_GROUP, ENTRANTS_KEPT, THUMBS_PER_GROUP, arrow_schema
+from engine.atlas.format.status import status_counts
 from engine.atlas.format.tables import make_table, string_lists, write_grouped, write_plain
-from engine.atlas.format.writer import (
-    header,
-    status_counts,
-    write_codes,
-    write_entrants,
-    write_exemplars,
-    write_histograms,
-    write_items,
-    write_meta,
-)
+from engine.atlas.format.writer import write_codes, write_entrants, write_exemplars, write_histograms, write_items
+from engine.atlas.grouping import segments
 from engine.files import atomic_path, read_json
 from tests.synthetic_codes import (
     COLOURS,

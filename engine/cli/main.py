@@ -54,7 +54,9 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:  # a flag that does not exist, a number that is none
         # Only typer's private base class declares format_message, the one that names the option.
         message = getattr(error, "format_message", error.__str__)()
-        err.print(f"error: {message}  (atomscope {name} --help explains the options)", markup=False, soft_wrap=True)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else f"atomscope {name}"
+        err.print(f"error: {message}  ({command} --help explains the options)", markup=False, soft_wrap=True)
         return WRONG_INPUT
     except InputError as error:
         return _say(error, WRONG_INPUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def held_out_store(
         return named_store(acts, split)
     splits = atlas.meta["corpus"].get("splits") or {}
     if splits and not splits.get(split):
-        raise InputError(f"The corpus of {atlas.path} has no split {split!r}; it has: {', '.join(splits)}.")
+        raise InputError(f"The corpus of {atlas.path} has no split {split!r}; {_known(splits)}.")
     found = _find(str(atlas.meta["activations"]["hash"]))
     return named_store(found or _extract(atlas, split, device, progress), split)
 
@@ -58,8 +59,14 @@ def named_store(path: Path, split: str) -> tuple[ActivationStore, NDArray[np.int
     store = ActivationStore.open(path)
     rows = store.rows(split)
     if not len(rows):
-        raise InputError(f"{path} has no items of the split {split!r}; it has: {', '.join(store.splits)}.")
+        raise InputError(f"{path} has no items of the split {split!r}; {_known(store.splits)}.")
     return store, rows
+
+
+def _known(splits: Iterable[str]) -> str:
+    """The splits there are, in words; items without a split have the empty name."""
+    names = [name for name in splits if name]
+    return f"it has: {', '.join(names)}" if names else "its items belong to no split"
 
 
 def _find(wanted: str) -> Path | None:

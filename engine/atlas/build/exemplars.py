@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from engine.atlas.build.accumulators import Accumulators
 from engine.atlas.build.accumulators.item_lists import ItemLists
-from engine.atlas.build.grouping import place_among_equals, place_in_group, segments
 from engine.atlas.format.writer import Exemplars
+from engine.atlas.grouping import place_among_equals, place_in_group, segments
 
 BANDS = 4
 """Bands of equal size into which the sampled items below the top are cut, by value."""

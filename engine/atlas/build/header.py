@@ -10,7 +10,8 @@ from engine.atlas.build.exemplars import BAND_SIZE, BANDS
 from engine.atlas.build.pass_plan import PassPlan
 from engine.atlas.build.statistics import AtomStatistics
 from engine.atlas.build.token_pass import PassResult
-from engine.atlas.format.writer import header, status_counts
+from engine.atlas.format.meta import header
+from engine.atlas.format.status import status_counts
 
 if TYPE_CHECKING:
     from engine.atlas.build.inputs import Inputs

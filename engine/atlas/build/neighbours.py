@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.atlas.build.grouping import place_in_group
 from engine.atlas.build.nearest import Nearest, nearest_directions, nearest_firing
 from engine.atlas.build.token_sample import TokenSample
 from engine.atlas.format.schema import NEIGHBOUR_KINDS
 from engine.atlas.format.tables import save_array
+from engine.atlas.grouping import place_in_group
 
 if TYPE_CHECKING:
     from engine.progress import Progress

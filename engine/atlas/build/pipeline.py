@@ -26,7 +26,7 @@ from engine.atlas.build.tables import write_atoms_and_clusters, write_measured, 
 from engine.atlas.build.thumbs import write_pictures
 from engine.atlas.build.token_pass import run_token_pass
 from engine.atlas.build.work_folder import begin, hold_work_folder, publish
-from engine.atlas.format.writer import write_meta
+from engine.atlas.format.meta import write_meta
 from engine.files import explain_os_errors
 from engine.progress import Progress, Silent
 

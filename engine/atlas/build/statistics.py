@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.build.accumulators import Accumulators
-from engine.atlas.build.grouping import place_in_group
 from engine.atlas.format.schema import LABELS_KEPT
-from engine.atlas.format.writer import Exemplars, statuses
+from engine.atlas.format.status import statuses
+from engine.atlas.format.writer import Exemplars
+from engine.atlas.grouping import place_in_group
 from engine.metrics import label_entropy, monosemanticity, top_label
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.build.encoding import Encoded
-from engine.atlas.build.grouping import segments
 from engine.atlas.build.hashing import hashes
+from engine.atlas.grouping import segments
 
 _SALT = 1
 

@@ -1,12 +1,8 @@
-"""What every writer of an atlas shares: the tables with lists, the codes of the sample, hashes and ``atlas.json``."""
+"""Writing the tables that hold lists, and the codes of the sampled items."""
 
 from __future__ import annotations
 
-import json
-import platform
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +14,11 @@ from numpy.typing import NDArray
 
 from engine.atlas.format.schema import (
     ATOMS_PER_GROUP,
-    DENSE_ABOVE,
     EXEMPLAR_KINDS,
-    FORMAT_MAJOR,
-    FORMAT_MINOR,
-    FORMAT_NAME,
-    RARE_BELOW,
     TOKENS_PER_GROUP,
     arrow_schema,
-    definitions,
 )
 from engine.atlas.format.tables import TEXT_LEVEL, lists, make_table, parquet_options, save_array, write_grouped
-from engine.files import sha256, write_json
-
-_PACKAGES = ("atomscope", "torch", "transformers", "numpy", "scikit-learn", "umap-learn", "pyarrow", "pillow")
 
 _ITEM_WORDS = ("id", "kind", "split", "label", "caption", "source", "license", "credit")
 
@@ -172,59 +159,3 @@ def write_items(
                 "support_mean": sizes.mean(axis=1).astype(np.float32),
             }
             writer.write_table(make_table("items.parquet", columns))
-
-
-def statuses(firing_count: NDArray[np.int64], tokens: int) -> NDArray[Any]:
-    """``dead``, ``rare``, ``dense`` or ``live`` for every atom (FORMAT.md); frequencies compared in float64."""
-    frequency = firing_count / max(tokens, 1)
-    status = np.full(len(firing_count), "live", dtype="<U5")
-    status[frequency < RARE_BELOW] = "rare"
-    status[frequency > DENSE_ABOVE] = "dense"
-    status[firing_count == 0] = "dead"
-    return status
-
-
-def status_counts(status: NDArray[Any]) -> dict[str, int]:
-    """Atoms of each status, the four keys that ``counts`` of ``atlas.json`` holds."""
-    return {name: int((status == name).sum()) for name in ("live", "dead", "rare", "dense")}
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages whose numbers end up in an atlas."""
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
-def header() -> dict[str, Any]:
-    """The part of ``atlas.json`` that every atlas of this program shares."""
-    return {
-        "format": {"name": FORMAT_NAME, "major": FORMAT_MAJOR, "minor": FORMAT_MINOR},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "atoms_per_group": ATOMS_PER_GROUP,
-        "packages": package_versions(),
-        "columns": definitions(),
-    }
-
-
-def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """``files`` of ``atlas.json``: SHA-256 and size of every file of the atlas but ``atlas.json`` itself."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "atlas.json")
-    return {
-        path.relative_to(folder).as_posix(): {
-            "sha256": sha256(path),
-            "bytes": path.stat().st_size,
-        }
-        for path in paths
-    }
-
-
-def write_meta(folder: Path, meta: dict[str, Any]) -> None:
-    """Hash the folder's files and write ``atlas.json``: the last step of every writer."""
-    # Through JSON once, so that a value JSON cannot hold fails here and not in a reader.
-    document = json.loads(json.dumps({**meta, "files": hash_files(folder)}, allow_nan=False))
-    write_json(folder / "atlas.json", document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.atlas.format.reading import open_parquet, read_whole
-from engine.atlas.format.writer import status_counts, statuses
+from engine.atlas.format.status import status_counts, statuses
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop, check_columns, no_nulls, same_float
 

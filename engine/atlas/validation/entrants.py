@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.atlas.build.grouping import place_in_group
 from engine.atlas.format.schema import ENTRANTS_KEPT, TOKENS_PER_GROUP
+from engine.atlas.grouping import place_in_group
 from engine.atlas.validation.codes import read_codes
 from engine.atlas.validation.context import Context
 

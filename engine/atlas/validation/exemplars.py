@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.atlas.build.grouping import place_among_equals, segments
 from engine.atlas.format.schema import EXEMPLAR_KINDS, HEAT_KEPT
+from engine.atlas.grouping import place_among_equals, segments
 from engine.atlas.validation.codes import read_codes
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.ranks import check_ranks, kind_numbers

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.atlas.build.grouping import place_in_group
 from engine.atlas.format.schema import LABELS_KEPT
+from engine.atlas.grouping import place_in_group
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import same_float
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.atlas.build.grouping import place_in_group
+from engine.atlas.grouping import place_in_group
 from engine.atlas.validation.context import Context
 from engine.atlas.validation.report import Stop
 

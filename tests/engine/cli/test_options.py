@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from engine.cli.main import run
 from engine.cli.options import finite, named_paths, one_of, several_of, sizes
 from engine.errors import InputError
 
@@ -57,3 +58,9 @@ def test_a_number_is_finite(value: float) -> None:
     with pytest.raises(typer.BadParameter, match="is not a number"):
         finite(value)
     assert finite(0.5) == 0.5 and finite(None) is None
+
+
+def test_a_wrong_value_names_the_help_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["lab", "synthetic", "--noise", "nan"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "'--noise': nan is not a number." in said and "(atomscope lab synthetic --help explains the options)" in said

@@ -27,3 +27,9 @@ def test_a_named_store_has_the_split_or_says_which_it_has(make_store) -> None:
     assert set(store.items["split"].to_numpy()[rows]) == {"test"}
     with pytest.raises(InputError, match="no items of the split 'exam'; it has: train, validation, test"):
         named_store(made.path, "exam")
+
+
+def test_a_store_without_splits_says_so(make_store) -> None:
+    made = make_store("bare", items=8, splits=("",))
+    with pytest.raises(InputError, match="no items of the split 'test'; its items belong to no split."):
+        named_store(made.path, "test")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.build.accumulators.item_lists import ItemLists
-from engine.atlas.build.grouping import segments
+from engine.atlas.grouping import segments
 
 FIRST_ROOM = 1 << 16
 

@@ -14,8 +14,9 @@ from engine.activations import ActivationStore
 from engine.atlas import Atlas
 from engine.atlas.build.naming.scores import Names
 from engine.atlas.build.naming.texts import prefer_one_word
+from engine.atlas.format.meta import hash_files
 from engine.atlas.format.texts import Snippets
-from engine.atlas.format.writer import Exemplars, hash_files
+from engine.atlas.format.writer import Exemplars
 from engine.atlas.validation import validate_atlas
 from tests.text_atlases import text_atlas
 

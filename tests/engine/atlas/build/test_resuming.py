@@ -1,4 +1,4 @@
-"""A build that was stopped or killed goes on where it was and ends with the same bytes."""
+"""A build that was stopped goes on where it stopped, uses nothing of another build, and ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -117,3 +119,16 @@ def test_another_title_keeps_the_pass(
     monkeypatch.setattr(token_pass, "encode", None)  # a second pass would fail
     options = AtlasOptions(layout=False, sample_items=3, title="Another")
     assert Atlas.open(build_atlas(tmp_path / "sae", store, tmp_path / "atlas", options)).title == "Another"
+
+
+def test_batches_do_not_change_the_tables(
+    tmp_path: Path, store: ActivationStore, new_sae: Callable[..., SparseAutoencoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_sae(tmp_path / "sae")
+    options = AtlasOptions(layout=False, sample_items=3)
+    one = Atlas.open(build_atlas(tmp_path / "sae", store, tmp_path / "one", options))
+    monkeypatch.setattr(token_pass, "BATCH_TOKENS", 7)
+    many = Atlas.open(build_atlas(tmp_path / "sae", store, tmp_path / "many", options))
+    # Matrix products of other shapes may round otherwise; the numbers agree, and so does every count.
+    pd.testing.assert_frame_equal(one.atoms, many.atoms, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(one.support, many.support)
