@@ -32,8 +32,8 @@ def sweep(
 
     If the command was stopped, run it again: finished passes are left alone, an unfinished one goes on.
     """
-    from engine.training.sweep import TABLE, plan, run_sweep
-    from engine.training.sweep_config import read_sweep
+    from engine.training.hyperparameter_sweep import TABLE, plan, run_sweep
+    from engine.training.hyperparameter_sweep_config import read_sweep
 
     plans = read_sweep(config)
     if dry_run:

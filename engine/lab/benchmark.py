@@ -21,7 +21,7 @@ from engine.lab.world import World, WorldConfig
 from engine.progress import Progress, Silent
 from engine.sae import ARCHITECTURES, SAEConfig, SparseAutoencoder, parse_config
 from engine.training import TrainConfig
-from engine.training.entrant import Entrant
+from engine.training.train_spec import TrainSpec
 from engine.training.trainee import Trainee
 from kernels import sparse_decode
 
@@ -155,7 +155,7 @@ def train(
     """Train SAEs side by side on the same fresh batches of ``world``."""
     training = TrainConfig(lr=options.lr, seed=seed, batch_tokens=options.batch_tokens)
     trainees = [
-        Trainee.make(config.architecture, Entrant(config=config), training, torch.device("cpu")) for config in configs
+        Trainee.make(config.architecture, TrainSpec(config=config), training, torch.device("cpu")) for config in configs
     ]
     generator = torch.Generator().manual_seed(seed + _NEVER_MATCHED)
     sample = world.sample(16 * options.batch_tokens, generator)[0]

@@ -30,8 +30,8 @@ from engine.training.checkpoint import (
 from engine.training.checks import check_finite
 from engine.training.config import TrainConfig
 from engine.training.curves import Curves
-from engine.training.entrant import Entrant, run_names
 from engine.training.parallel.checks import check_shareable
+from engine.training.train_spec import TrainSpec, run_names
 from engine.training.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _CADENCE = ("checkpoint_minutes",)
 
 
 def train(
-    saes: Sequence[SAEConfig | Entrant],
+    saes: Sequence[SAEConfig | TrainSpec],
     store: ActivationStore,
     out: Path,
     options: TrainConfig | None = None,
@@ -60,8 +60,8 @@ def train(
 
     Parameters
     ----------
-    saes : sequence of SAEConfig or Entrant
-        An ``Entrant`` may have a name, a seed and a learning rate of its own.
+    saes : sequence of SAEConfig or TrainSpec
+        An ``TrainSpec`` may have a name, a seed and a learning rate of its own.
     tensorboard : bool
         Also write curves into ``out/tensorboard``, see ``engine.training.curves``.
     group : Group
@@ -84,15 +84,15 @@ def train(
         If an activation is NaN or infinite, the loss diverges or the disk is full.
     """
     options, progress, out = options or TrainConfig(), group.progress(progress or Silent()), Path(out)
-    entrants = [sae if isinstance(sae, Entrant) else Entrant(config=sae) for sae in saes]
-    check_shareable([entrant.config for entrant in entrants], group, split)
-    for entrant in entrants:
-        if (width := entrant.config.d_model) != store.d_model:
+    specs = [sae if isinstance(sae, TrainSpec) else TrainSpec(config=sae) for sae in saes]
+    check_shareable([spec.config for spec in specs], group, split)
+    for spec in specs:
+        if (width := spec.config.d_model) != store.d_model:
             raise InputError(f"The store has activations of width {store.d_model}, the SAE wants {width}.")
-    names = run_names(entrants)
-    alone = len(entrants) == 1 and entrants[0].name is None
+    names = run_names(specs)
+    alone = len(specs) == 1 and specs[0].name is None
     folders = [out if alone else out / name for name in names]
-    fingerprint = _fingerprint(entrants, names, options, store)
+    fingerprint = _fingerprint(specs, names, options, store)
     if _finished(out, folders, fingerprint):
         return folders
 
@@ -107,7 +107,7 @@ def train(
     total = options.total_tokens(available)
     total_steps = options.total_steps(available)
     make = _trainee_class(group, split).make
-    trainees = [make(name, entrant, options, device, group) for name, entrant in zip(names, entrants, strict=True)]
+    trainees = [make(name, spec, options, device, group) for name, spec in zip(names, specs, strict=True)]
     position = restore_checkpoint(out, fingerprint, trainees)
     if position is None:
         _initialise(trainees, store, rows, options, device)
@@ -239,13 +239,13 @@ def _validate(trainee: Trainee, tokens: Tensor) -> None:
 
 
 def _fingerprint(
-    entrants: Sequence[Entrant], names: list[str], options: TrainConfig, store: ActivationStore
+    specs: Sequence[TrainSpec], names: list[str], options: TrainConfig, store: ActivationStore
 ) -> dict[str, Any]:
     """Everything that decides the result: two runs with the same one give the same SAEs."""
     training = {key: value for key, value in options.to_dict().items() if key not in _CADENCE}
     if options.precision == "float32":  # runs older than this setting were trained so
         del training["precision"]
-    saes = {name: entrant.to_dict() for name, entrant in zip(names, entrants, strict=True)}
+    saes = {name: spec.to_dict() for name, spec in zip(names, specs, strict=True)}
     return {"training": training, "activations": store.hash, "saes": list(saes)} | saes
 
 

@@ -20,7 +20,7 @@ from engine.files import without_nan
 from engine.sae import SAEOutput, SparseAutoencoder, SparseCodes, build_sae
 from engine.sae.batch import WHOLE_BATCH, BatchStatistics
 from engine.training.config import TrainConfig
-from engine.training.entrant import Entrant
+from engine.training.train_spec import TrainSpec
 
 
 class RowSums(NamedTuple):
@@ -70,18 +70,16 @@ class Trainee:
     """``RowSums`` as float64 [6], on the device: no synchronisation inside a step."""
 
     @classmethod
-    def make(
-        cls, name: str, entrant: Entrant, options: TrainConfig, device: torch.device, group: Group = ALONE
-    ) -> Self:
+    def make(cls, name: str, spec: TrainSpec, options: TrainConfig, device: torch.device, group: Group = ALONE) -> Self:
         """A fresh SAE on ``device`` with its own Adam."""
-        seed = options.seed if entrant.seed is None else entrant.seed
-        sae = build_sae(entrant.config, seed).to(device).train()
+        seed = options.seed if spec.seed is None else spec.seed
+        sae = build_sae(spec.config, seed).to(device).train()
         return cls(
             name,
             sae,
             adam(sae, options.betas),
             seed,
-            1.0 if entrant.lr is None else entrant.lr / options.lr,
+            1.0 if spec.lr is None else spec.lr / options.lr,
             bf16=options.precision == "bf16",
             group=group,
         )

@@ -144,7 +144,7 @@ def _ours(job: dict[str, Any], store: Any) -> tuple[Callable[[Any], int], str]:
 
     from engine.sae import SAEConfig, SparsemaxConfig, TopKConfig
     from engine.training import TrainConfig
-    from engine.training.entrant import Entrant
+    from engine.training.train_spec import TrainSpec
     from engine.training.trainee import Trainee
 
     shape = {"d_model": store.d_model, "n_atoms": job["atoms"]}
@@ -153,7 +153,7 @@ def _ours(job: dict[str, Any], store: Any) -> tuple[Callable[[Any], int], str]:
         if job["method"] == "ours topk"
         else SparsemaxConfig(**shape, scale=0.6, init="spread", normalise="standardise")
     )
-    trainee = Trainee.make("bench", Entrant(config=config), TrainConfig(), torch.device("cpu"))
+    trainee = Trainee.make("bench", TrainSpec(config=config), TrainConfig(), torch.device("cpu"))
     sample = next(iter(store.batches(16384, shuffle=True, seed=1))).x
     trainee.sae.initialise(sample, torch.Generator().manual_seed(0))
     seen = 0

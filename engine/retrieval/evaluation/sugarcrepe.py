@@ -32,7 +32,7 @@ _SEED = 2026
 
 
 @dataclass(frozen=True)
-class Riddle:
+class CaptionChoice:
     """A picture's file and two captions: the right one and the altered one."""
 
     file: str
@@ -49,7 +49,7 @@ def is_sugarcrepe(path: Path) -> bool:
     return bool(rows) and isinstance(rows[0], dict) and all(name in rows[0] for name in _FIELDS)
 
 
-def load_sugarcrepe(path: Path) -> list[Riddle]:
+def load_sugarcrepe(path: Path) -> list[CaptionChoice]:
     """Its riddles, in the order of the file.
 
     Raises
@@ -60,7 +60,7 @@ def load_sugarcrepe(path: Path) -> list[Riddle]:
     document = read_json(path)
     rows = document.values() if isinstance(document, dict) else document
     try:
-        return [Riddle(*(str(row[name]).strip() for name in _FIELDS)) for row in rows]
+        return [CaptionChoice(*(str(row[name]).strip() for name in _FIELDS)) for row in rows]
     except (KeyError, TypeError) as error:
         raise InputError(f"{path} is not a SugarCrepe file: a row has no {error}.") from None
 

@@ -14,10 +14,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from engine.distributed import ALONE, Group
 from engine.sae import SparseAutoencoder, SparseCodes
 from engine.training.config import TrainConfig
-from engine.training.entrant import Entrant
 from engine.training.parallel.checks import check_splittable
 from engine.training.parallel.placement import from_parts, placed, whole
 from engine.training.parallel.split_sae import SplitSAE, split_over
+from engine.training.train_spec import TrainSpec
 from engine.training.trainee import Trainee, adam
 
 
@@ -29,11 +29,9 @@ class SplitTrainee(Trainee):
     """
 
     @classmethod
-    def make(
-        cls, name: str, entrant: Entrant, options: TrainConfig, device: torch.device, group: Group = ALONE
-    ) -> Self:
-        check_splittable(entrant.config, group)
-        return super().make(name, entrant, options, device, group)
+    def make(cls, name: str, spec: TrainSpec, options: TrainConfig, device: torch.device, group: Group = ALONE) -> Self:
+        check_splittable(spec.config, group)
+        return super().make(name, spec, options, device, group)
 
     def settle(self) -> None:
         mesh = init_device_mesh(self.sae.atoms.device.type, (self.group.size,))

@@ -21,7 +21,7 @@ from engine.sae import (
 )
 from engine.sae.base import reconstruction_loss
 from engine.training import TrainConfig
-from engine.training.entrant import Entrant
+from engine.training.train_spec import TrainSpec
 from engine.training.trainee import Trainee
 from tests.engine.sae.small import SIZE, M, N, made, tokens, total
 
@@ -127,7 +127,7 @@ def test_relu_weighs_activations_with_the_length_of_their_directions() -> None:
 
 def test_relu_resamples_its_dead_atoms_and_adam_forgets_them() -> None:
     config = ReLUConfig(**SIZE, resample_every=2, dead_after=1000)
-    trainee = Trainee.make("relu", Entrant(config=config), TrainConfig(), torch.device("cpu"))
+    trainee = Trainee.make("relu", TrainSpec(config=config), TrainConfig(), torch.device("cpu"))
     sae, x = trainee.sae, tokens(200)
     with torch.no_grad():
         sae.b_encoder[:5] = -100.0
@@ -149,7 +149,7 @@ def test_relu_resamples_its_dead_atoms_and_adam_forgets_them() -> None:
 def test_jumprelu_thresholds_learn_at_their_own_rate() -> None:
     """Adam's first step moves every number that has a gradient by its learning rate."""
     config = JumpReLUConfig(**SIZE, bandwidth=0.5, penalty_warmup=0)
-    trainee = Trainee.make("jumprelu", Entrant(config=config), TrainConfig(), torch.device("cpu"))
+    trainee = Trainee.make("jumprelu", TrainSpec(config=config), TrainConfig(), torch.device("cpu"))
     with torch.no_grad():
         trainee.sae.log_threshold.fill_(math.log(0.3))
     before = {name: parameter.detach().clone() for name, parameter in trainee.sae.named_parameters()}

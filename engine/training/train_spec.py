@@ -13,7 +13,7 @@ from engine.sae import SAEConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entrant:
+class TrainSpec:
     """An SAE to train. What is None is taken from the ``TrainConfig`` that all share."""
 
     config: SAEConfig
@@ -39,8 +39,8 @@ class Entrant:
         return self.config.to_dict() | {key: value for key, value in own.items() if value is not None}
 
 
-def run_names(entrants: Sequence[Entrant]) -> list[str]:
-    """A folder name for each entrant: its own, or its architecture, numbered from the second of a kind on.
+def run_names(specs: Sequence[TrainSpec]) -> list[str]:
+    """A folder name for each spec: its own, or its architecture, numbered from the second of a kind on.
 
     Raises
     ------
@@ -49,11 +49,11 @@ def run_names(entrants: Sequence[Entrant]) -> list[str]:
     """
     seen: Counter[str] = Counter()
     names = []
-    for entrant in entrants:
-        if entrant.name is not None:
-            names.append(entrant.name)
+    for spec in specs:
+        if spec.name is not None:
+            names.append(spec.name)
             continue
-        kind = entrant.config.architecture
+        kind = spec.config.architecture
         seen[kind] += 1
         names.append(kind if seen[kind] == 1 else f"{kind}-{seen[kind]}")
     twice = [name for name, count in Counter(names).items() if count > 1]

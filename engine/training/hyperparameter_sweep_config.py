@@ -44,8 +44,8 @@ from engine.errors import InputError
 from engine.sae import ARCHITECTURES
 from engine.sae.registry import config_from_dict
 from engine.training.config import TrainConfig
-from engine.training.entrant import Entrant, run_names
 from engine.training.loop import LOG
+from engine.training.train_spec import TrainSpec, run_names
 
 GUIDE = "guide:"
 _SHARES = (0.5, 1.0, 2.0)
@@ -53,7 +53,7 @@ _OWN = ("architecture", "name", "lr", "seed")
 
 
 @dataclass(frozen=True)
-class Sweep:
+class HyperparameterSweep:
     """What a sweep file says, checked and with its grids written out.
 
     Attributes
@@ -61,21 +61,21 @@ class Sweep:
     store, out : Path
     passes : dict of int to TrainConfig
         The settings of every pass, by seed.
-    entrants : list of Entrant
+    specs : list of TrainSpec
         The SAEs of each pass, all named.
     """
 
     store: Path
     out: Path
     passes: dict[int, TrainConfig]
-    entrants: list[Entrant]
+    specs: list[TrainSpec]
 
     def folder(self, seed: int) -> Path:
         """Where the pass of ``seed`` goes."""
         return self.out / f"seed-{seed}"
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path) -> HyperparameterSweep:
     """Read and check the sweep file ``path``; the store's manifest is read for the width of its activations.
 
     Raises
@@ -105,13 +105,13 @@ def read_sweep(path: Path) -> Sweep:
     except TypeError as error:
         raise InputError(f"{path}: [training] has a value of the wrong kind ({error}).") from None
     d_model = ActivationStore.open(document["store"]).d_model
-    entrants = [
-        entrant
+    specs = [
+        spec
         for number, table in enumerate(document["sae"], 1)
-        for entrant in _entrants(table, defaults, d_model, f"{path}: [[sae]] {number}")
+        for spec in _specs(table, defaults, d_model, f"{path}: [[sae]] {number}")
     ]
-    run_names(entrants)
-    return Sweep(Path(document["store"]), Path(document["out"]), passes, entrants)
+    run_names(specs)
+    return HyperparameterSweep(Path(document["store"]), Path(document["out"]), passes, specs)
 
 
 def guided(run: Path) -> list[float]:
@@ -150,7 +150,7 @@ def _check_keys(given: dict[str, Any], known: Sequence[str], where: str) -> None
             raise InputError(f"{where}: unknown setting {key!r}; {hint}")
 
 
-def _entrants(table: Any, defaults: dict[str, Any], d_model: int, where: str) -> list[Entrant]:
+def _specs(table: Any, defaults: dict[str, Any], d_model: int, where: str) -> list[TrainSpec]:
     """The SAEs of one ``[[sae]]`` table: one for each combination of its lists."""
     if not isinstance(table, dict):
         raise InputError(f"{where} must be a table.")
@@ -166,7 +166,7 @@ def _entrants(table: Any, defaults: dict[str, Any], d_model: int, where: str) ->
         raise InputError(f"{where}: name must be made of letters, digits, '-', '_' and '.'.")
     values = {key: _values(key, value) for key, value in table.items() if key not in ("architecture", "name")}
     grid = [key for key in values if len(values[key]) > 1]
-    entrants = []
+    specs = []
     for chosen in product(*values.values()):
         own = dict(zip(values, chosen, strict=True))
         suffix = "".join(f"-{key}{own[key]:g}" if _number(own[key]) else f"-{own[key]}" for key in grid)
@@ -175,8 +175,8 @@ def _entrants(table: Any, defaults: dict[str, Any], d_model: int, where: str) ->
             raise InputError(f"{where}: seed must be a whole number and lr a number.")
         shared = {key: value for key, value in defaults.items() if key in known}
         config = config_from_dict({"architecture": architecture, "d_model": d_model} | shared | own, where)
-        entrants.append(Entrant(config=config, name=name + suffix, seed=seed, lr=lr))
-    return entrants
+        specs.append(TrainSpec(config=config, name=name + suffix, seed=seed, lr=lr))
+    return specs
 
 
 def _values(key: str, value: Any) -> list[Any]:

@@ -11,9 +11,9 @@ from engine.activations import ActivationStore
 from engine.files import atomic_path, read_json
 from engine.progress import Progress, Silent
 from engine.training.checkpoint import FOLDER as CHECKPOINT
-from engine.training.entrant import Entrant
+from engine.training.hyperparameter_sweep_config import HyperparameterSweep
 from engine.training.loop import LOG, RUN, train
-from engine.training.sweep_config import Sweep
+from engine.training.train_spec import TrainSpec
 
 TABLE = "sweep.parquet"
 
@@ -21,7 +21,7 @@ _LAST = ("tokens", "loss", "nmse", "l0", "dead", "seconds")
 _HELD_OUT = ("validation_nmse", "validation_l0")
 
 
-def run_sweep(sweep: Sweep, progress: Progress | None = None, tensorboard: bool = False) -> pd.DataFrame:
+def run_sweep(sweep: HyperparameterSweep, progress: Progress | None = None, tensorboard: bool = False) -> pd.DataFrame:
     """Train every pass of ``sweep`` and write ``sweep.parquet`` into its folder; the table is also returned.
 
     A sweep that was stopped goes on where it was: finished passes are left alone, an unfinished one goes on from its
@@ -35,57 +35,57 @@ def run_sweep(sweep: Sweep, progress: Progress | None = None, tensorboard: bool 
     progress = progress or Silent()
     store = ActivationStore.open(sweep.store)
     for seed, options in sweep.passes.items():
-        train(sweep.entrants, store, sweep.folder(seed), options, progress, tensorboard)
+        train(sweep.specs, store, sweep.folder(seed), options, progress, tensorboard)
     table = summary(sweep)
     with atomic_path(sweep.out / TABLE) as temporary:
         table.to_parquet(temporary, index=False)
     return table
 
 
-def plan(sweep: Sweep) -> pd.DataFrame:
+def plan(sweep: HyperparameterSweep) -> pd.DataFrame:
     """What a sweep trains, one row an SAE and seed, with how far each is: ``new``, ``unfinished`` or ``finished``."""
     rows = []
     for seed, options in sweep.passes.items():
         folder = sweep.folder(seed)
         started = (folder / CHECKPOINT).is_dir()
-        for entrant in sweep.entrants:
-            done = (folder / str(entrant.name) / RUN).is_file()
+        for spec in sweep.specs:
+            done = (folder / str(spec.name) / RUN).is_file()
             rows.append(
                 {
                     "seed": seed,
-                    "name": entrant.name,
-                    "architecture": entrant.config.architecture,
-                    "atoms": entrant.config.n_atoms,
-                    "lr": entrant.lr or options.lr,
-                    "settings": _settings(entrant),
+                    "name": spec.name,
+                    "architecture": spec.config.architecture,
+                    "atoms": spec.config.n_atoms,
+                    "lr": spec.lr or options.lr,
+                    "settings": _settings(spec),
                     "state": "finished" if done else "unfinished" if started else "new",
                 }
             )
     return pd.DataFrame(rows)
 
 
-def summary(sweep: Sweep) -> pd.DataFrame:
+def summary(sweep: HyperparameterSweep) -> pd.DataFrame:
     """One row an SAE and seed: where it is and the last figures of its log."""
     rows: list[dict[str, Any]] = []
     for seed in sweep.passes:
-        for entrant in sweep.entrants:
-            folder = sweep.folder(seed) / str(entrant.name)
+        for spec in sweep.specs:
+            folder = sweep.folder(seed) / str(spec.name)
             training = read_json(folder / RUN)["training"]
             log = pd.read_parquet(folder / LOG)
-            row: dict[str, Any] = {"name": entrant.name, "architecture": entrant.config.architecture, "seed": seed}
-            row |= {"lr": training["lr"], "settings": _settings(entrant)}
+            row: dict[str, Any] = {"name": spec.name, "architecture": spec.config.architecture, "seed": seed}
+            row |= {"lr": training["lr"], "settings": _settings(spec)}
             row |= {key: log[key].iloc[-1] for key in _LAST}
             row |= {key: log[key].dropna().iloc[-1] if log[key].notna().any() else float("nan") for key in _HELD_OUT}
             rows.append(row | {"folder": str(folder.relative_to(sweep.out))})
     return pd.DataFrame(rows)
 
 
-def _settings(entrant: Entrant) -> str:
+def _settings(spec: TrainSpec) -> str:
     """The settings that differ from the architecture's defaults, but for the sizes."""
     changed = {
-        entry.name: getattr(entrant.config, entry.name)
-        for entry in fields(entrant.config)
-        if entry.name not in ("d_model", "n_atoms") and getattr(entrant.config, entry.name) != entry.default
+        entry.name: getattr(spec.config, entry.name)
+        for entry in fields(spec.config)
+        if entry.name not in ("d_model", "n_atoms") and getattr(spec.config, entry.name) != entry.default
     }
-    own = {} if entrant.seed is None else {"seed": entrant.seed}
+    own = {} if spec.seed is None else {"seed": spec.seed}
     return " ".join(f"{key}={value}" for key, value in (changed | own).items())

@@ -14,9 +14,9 @@ from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
 from engine.sae import BatchTopKConfig, ReLUConfig, TopKConfig, load_sae
 from engine.training import TrainConfig, train
-from engine.training.entrant import Entrant
-from engine.training.sweep import plan, run_sweep
-from engine.training.sweep_config import guided, read_sweep
+from engine.training.hyperparameter_sweep import plan, run_sweep
+from engine.training.hyperparameter_sweep_config import guided, read_sweep
+from engine.training.train_spec import TrainSpec
 
 SHARED = """
 seeds = [3, 5]
@@ -50,8 +50,8 @@ TWO = '[[sae]]\narchitecture = "topk"\nk = [2, 4]\nlr = 3e-3\n[[sae]]\narchitect
 
 def test_a_grid_is_written_out(write) -> None:
     sweep = read_sweep(write(TWO))
-    assert [entrant.name for entrant in sweep.entrants] == ["topk-k2", "topk-k4", "sparsemax"]
-    one, two, three = sweep.entrants
+    assert [spec.name for spec in sweep.specs] == ["topk-k2", "topk-k4", "sparsemax"]
+    one, two, three = sweep.specs
     assert one.config == TopKConfig(d_model=16, n_atoms=32, k=2, init="spread") and (one.lr, one.seed) == (3e-3, None)
     assert two.config.k == 4 and three.config.scale == 4.0 and three.seed == 9
     assert {seed: options.seed for seed, options in sweep.passes.items()} == {3: 3, 5: 5}
@@ -70,7 +70,7 @@ def test_a_sweep_is_its_trainings_and_leaves_a_table(write, tmp_path: Path, make
 
     # The same as the SAE trained alone, with its seed as the order's and the learning rate as its own.
     options = TrainConfig(**(sweep.passes[5].to_dict() | {"betas": (0.9, 0.999), "lr": 3e-3}))
-    (alone,) = train([sweep.entrants[1].config], make_store(), tmp_path / "alone", options)
+    (alone,) = train([sweep.specs[1].config], make_store(), tmp_path / "alone", options)
     beside = tmp_path / "out" / table["folder"][4]
     assert sha256(alone / "weights.safetensors") == sha256(beside / "weights.safetensors")
     assert json.loads((beside / "run.json").read_text())["training"]["lr"] == pytest.approx(3e-3)
@@ -150,20 +150,18 @@ def test_a_run_guides_k_and_target(write, tmp_path: Path, make_store) -> None:
     assert guided(run) == [3.0, 6.0, 12.0]
     saes = "".join(f'[[sae]]\narchitecture = "{kind}"\n{key} = "guide:{run}"\n'
                    for kind, key in (("batchtopk", "k"), ("relu", "target_l0")))  # fmt: skip
-    entrants = read_sweep(write(saes)).entrants
+    specs = read_sweep(write(saes)).specs
     shared = {"d_model": 16, "n_atoms": 32, "init": "spread"}
-    assert [entrant.config for entrant in entrants[:3]] == [BatchTopKConfig(k=k, **shared) for k in (3, 6, 12)]
-    assert [entrant.config for entrant in entrants[3:]] == [
-        ReLUConfig(target_l0=l0, **shared) for l0 in (3.0, 6.0, 12.0)
-    ]
+    assert [spec.config for spec in specs[:3]] == [BatchTopKConfig(k=k, **shared) for k in (3, 6, 12)]
+    assert [spec.config for spec in specs[3:]] == [ReLUConfig(target_l0=l0, **shared) for l0 in (3.0, 6.0, 12.0)]
 
 
-def test_entrants_are_checked() -> None:
+def test_train_specs_are_checked() -> None:
     config = TopKConfig(d_model=16, n_atoms=32)
     with pytest.raises(InputError, match="lr must be positive"):
-        Entrant(config=config, lr=0.0)
+        TrainSpec(config=config, lr=0.0)
     with pytest.raises(InputError, match="seed must not be negative"):
-        Entrant(config=config, seed=-1)
+        TrainSpec(config=config, seed=-1)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
