@@ -16,6 +16,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TESTABLE := $(VENV)/.installed-for-tests
 PIP_INSTALL := -m pip install --disable-pip-version-check --progress-bar on
+# Tests of one file stay together, files are dealt out to the cores; a browser wants them for itself.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
 # The newest versions that pyproject.toml allows, in an environment of their own: what the next lock will hold.
 NEWEST := .venv-newest
@@ -55,11 +57,12 @@ lint: install
 
 # The inner loop: what can be known in a minute or two.
 check: lint
-	$(BIN)/python -m pytest -q -m "not slow and not browser"
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not slow and not browser"
 
 test: lint
 	@$(call weights,$(VENV))
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not browser"
+	$(BIN)/python -m pytest -q -m browser
 
 # torch for CUDA asks for one version of triton; a CPU machine tests that one too, so that one lock serves both.
 newest:
@@ -72,7 +75,8 @@ newest:
 
 test-newest: newest
 	@$(call weights,$(NEWEST))
-	$(NEWEST)/bin/python -m pytest -q
+	$(NEWEST)/bin/python -m pytest -q $(SIDE_BY_SIDE) -m "not browser"
+	$(NEWEST)/bin/python -m pytest -q -m browser
 	@touch $(TESTED)
 
 # Freeze what the tests have just passed with.

@@ -21,5 +21,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # CUDA-free builds of torch assert
-        raise InputError(f"There is no device {name!r} on this machine: use auto, cpu, cuda or cuda:N.") from error
+        raise InputError(
+            f"There is no device {name!r} on this machine: use auto, cpu, cuda or cuda:N, such as --device cpu."
+        ) from error
     return device

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from engine.backbones.blocks import first_tensor
+from engine.backbones.blocks import Listener
 from engine.backbones.preprocessing import Preprocessor
 from engine.backbones.spec import BackboneSpec
 
@@ -67,9 +66,7 @@ class Backbone:
         self.positions = positions
         self._embed = embed
         self._preprocessor = preprocessor
-        # One hook for good, and what it heard for each thread: batches may run side by side.
-        self._heard = threading.local()
-        listened.register_forward_hook(self._hear)
+        self._listener = Listener(listened)
 
     def prepare(self, corpus: Corpus) -> Corpus:
         """The corpus in the form this backbone reads: as it is."""
@@ -99,12 +96,9 @@ class Backbone:
         """
         pixels = pixels.to(self.device, non_blocking=True)
         output = self.model(pixels)
-        activations: Tensor = self._heard.__dict__.pop("output")
+        activations = self._listener.take()
         return BackboneOutput(activations[:, self.positions].float(), self.embeddings_of(output))
 
     def embeddings_of(self, output: Any) -> Tensor:
         """Image embeddings, float32 [B, e], unit rows, in what ``model`` returned."""
         return nn.functional.normalize(self._embed(output).float(), dim=-1)
-
-    def _hear(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        self._heard.output = first_tensor(output)

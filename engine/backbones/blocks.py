@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,6 +65,22 @@ def first_tensor(output: Any) -> Tensor:
     """A module's output without what some modules return beside it, such as attention weights."""
     tensor: Tensor = output[0] if isinstance(output, tuple) else output
     return tensor
+
+
+class Listener:
+    """Keeps what a module put out, for each thread apart: batches may run side by side. It listens for good."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._heard = threading.local()
+        module.register_forward_hook(self._hear)
+
+    def take(self) -> Tensor:
+        """What the module put out in this thread's last forward pass; it is given once."""
+        tensor: Tensor = self._heard.__dict__.pop("output")
+        return tensor
+
+    def _hear(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        self._heard.output = first_tensor(output)
 
 
 @contextmanager

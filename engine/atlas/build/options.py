@@ -1,4 +1,4 @@
-"""What a build of an atlas can be told."""
+"""The options of a build."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ class AtlasOptions:
     """Options of ``build_atlas``."""
 
     title: str = ""
-    """A line for the eye; made from model, layer and SAE when empty."""
+    """Title shown in the dashboard; made from model, layer and SAE when empty."""
 
     top_n: int = 24
-    """Top exemplars an atom keeps."""
+    """Top exemplars that are kept for each atom."""
 
     sample_items: int = 64
     """Items, chosen by hash, whose codes the atlas holds in full."""
 
     neighbours: int = 10
-    """Neighbours of each kind an atom keeps."""
+    """Neighbours of each kind that are kept for each atom."""
 
     layout: bool = True
     """Compute the map and its clusters."""
 
     corpus_beside: bool = False
-    """Pictures come from the corpus, which lies in the folder that holds the atlas, instead of from thumbnails."""
+    """Show the pictures of the corpus, which must lie beside the atlas, instead of storing thumbnails."""
 
     thumb_size: int = 224
     """Longest side of a thumbnail, pixels."""
@@ -61,6 +61,6 @@ class AtlasOptions:
         return {"top_n": self.top_n, "sample_items": self.sample_items}
 
     def of_the_rest(self) -> dict[str, Any]:
-        """The options that decide what is made of it, JSON-ready."""
+        """The options that decide what later stages make of it, JSON-ready."""
         names = ("title", "neighbours", "layout", "corpus_beside", "thumb_size", "seed")
         return {name: getattr(self, name) for name in names} | {"baselines": list(self.baselines)}

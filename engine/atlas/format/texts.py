@@ -31,7 +31,7 @@ def write_tokens(folder: Path, store: ActivationStore) -> None:
     ids, starts = store.token_ids, store.token_starts
     assert ids is not None and starts is not None
     schema = arrow_schema("tokens.parquet")
-    # Starts rise by the length of a word: their differences fit into a byte.
+    # Starts rise by the length of a word, so that each difference fits into a byte.
     rising = {"use_dictionary": ["ids.list.element"], "column_encoding": {"starts.list.element": "DELTA_BINARY_PACKED"}}
     options = parquet_options(schema, TEXT_LEVEL) | rising
     with pq.ParquetWriter(folder / "tokens.parquet", schema, **options) as writer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.backbones.backbone import BackboneOutput
-from engine.backbones.blocks import first_tensor
+from engine.backbones.blocks import Listener
 from engine.backbones.language.packing import PackedTexts, pack
 from engine.backbones.spec import LanguageSpec
 from engine.corpus import Corpus
@@ -60,9 +59,7 @@ class LanguageBackbone:
         self.tokenizer = tokenizer
         self._lead = torch.tensor(lead, dtype=torch.int64)
         self._separator = separator
-        # One hook for good, and what it heard for each thread: batches may run side by side.
-        self._heard = threading.local()
-        listened.register_forward_hook(self._hear)
+        self._listener = Listener(listened)
 
     def prepare(self, corpus: Corpus) -> PackedTexts:
         """The corpus as chunks of this model's tokens, see :mod:`engine.backbones.language.packing`; chunks stay as they are."""
@@ -105,9 +102,6 @@ class LanguageBackbone:
         The language-model head does not run. Several threads may call it at the same time.
         """
         output = self.model.base_model(ids.to(self.device, non_blocking=True), use_cache=False)
-        activations: Tensor = self._heard.__dict__.pop("output")
+        activations = self._listener.take()
         embeddings = nn.functional.normalize(output.last_hidden_state[:, len(self._lead) :].float().mean(dim=1), dim=-1)
         return BackboneOutput(activations[:, self.positions].float(), embeddings)
-
-    def _hear(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        self._heard.output = first_tensor(output)

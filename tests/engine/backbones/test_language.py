@@ -59,6 +59,7 @@ def test_activations_are_those_of_a_plain_forward_hook(folders: dict[str, Path],
     heard: list[torch.Tensor] = []
     part.register_forward_hook(lambda _m, _i, out: heard.append(out if isinstance(out, torch.Tensor) else out[0]))
     line = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    assert len(chunks) == 3
     for item in range(len(chunks)):
         with torch.no_grad():
             model(torch.tensor([[tokenizer.bos_token_id, *line, *chunks.ids[item]]]))

@@ -16,7 +16,7 @@ ONE_WORD = 0.5
 
 
 def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> TermTable:
-    """Terms of every exemplar (a row each, in order): those around the token where its value is reached."""
+    """Terms of every exemplar (one row for each, in order): those around the token where its value is reached."""
     words = [
         snippets.window(int(item), int(position))
         for item, position in zip(exemplars.item, exemplars.position, strict=True)

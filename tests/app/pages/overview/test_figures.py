@@ -33,6 +33,7 @@ def test_training_panels_stay_in_their_frame_and_thin_the_line() -> None:
     markup = figures.training_curves(log())
     assert markup.count("<svg") == 3
     paths = re.findall(r"<path d=.M([^\"']+)", markup)
+    assert len(paths) >= 3
     for path in paths:
         places = [tuple(map(float, pair.split())) for pair in path.split("L")]
         assert 2 <= len(places) <= figures.POINTS

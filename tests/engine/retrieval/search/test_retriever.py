@@ -142,6 +142,7 @@ def test_what_the_model_is_given_to_read(collection: Collection) -> None:
     def views(query: Query, **options: Any) -> list[Any]:
         scorer = Scripted(dict.fromkeys(range(6), 0.5))
         list(Retriever(collection, scorer).search(query, SearchOptions(top_k=3, **options)))
+        assert len(scorer.views) == 3
         return scorer.views
 
     for view in views(RED):
