@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.errors import AtomscopeError, InputError
 from engine.progress import Progress, Silent
-from engine.retrieval.fine.candidates import CandidateView, sides
+from engine.retrieval.fine.candidates import CandidateView, contents
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.modes import SCORES, Task
@@ -125,7 +125,7 @@ class FineScorer(PoolScorer[Task]):
         return list(zip(records, score(self.reader, tasks, LayerLens(self.mllm)), strict=True))
 
     def _task(self, search: Search, view: CandidateView) -> Task:
-        statement = state(*sides(search.query, view, search.options.view))
+        statement = state(*contents(search.query, view, search.options.view))
         if len(statement.pictures) > self.mllm.pictures:
             raise AtomscopeError(
                 f"{self.mllm.identity['name']} reads one picture at a time and cannot compare two; let it read the "
