@@ -15,7 +15,7 @@ from engine.activations import extract
 from engine.backbones import embedded, load_backbone
 from engine.corpus import Corpus, open_corpus
 from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
-from engine.demo.mllm.pairs import Material, as_dict, load_material
+from engine.demo.mllm.pairs import TrainingPairs, as_dict, load_training_pairs
 from engine.demo.mllm.train import MllmConfig, Trainer
 from engine.demo.mllm.views import load_views
 from engine.files import read_json, write_json
@@ -49,7 +49,7 @@ def build_demo_mllm(
     backbone = load_backbone(VISION, layer=-2, device=device, progress=progress)
     store = extract(backbone, corpus, cache_dir() / "stores" / "demo-clip-b16", progress=progress)
     sentences = SentenceEncoder(embedded.fetch(MODEL, progress)).embed(corpus.items["caption"].to_list())
-    train, validation = (load_material(corpus, store, split, sentences) for split in ("train", "validation"))
+    train, validation = (load_training_pairs(corpus, store, split, sentences) for split in ("train", "validation"))
     train = replace(
         train,
         patches=torch.cat(
@@ -76,7 +76,7 @@ def build_demo_mllm(
     return document
 
 
-def calibrate(weights: Path, corpus: Corpus, material: Material, rank: int, progress: Progress) -> dict[str, Any]:
+def calibrate(weights: Path, corpus: Corpus, material: TrainingPairs, rank: int, progress: Progress) -> dict[str, Any]:
     """Prior and default mode of the model with these trained parameters, from the coarse pools of ``material``."""
     embedder = load_embedder("demo")
     pictures = embedder.embed_images([corpus.load(int(row)) for row in material.rows])

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from transformers import AyaVisionForConditionalGeneration, PreTrainedTokenizerBase
 
 from engine.demo.mllm.packing import pack, read
-from engine.demo.mllm.pairs import Material, groups, phrase
-from engine.demo.mllm.wording import CAPTIONING, CHANCES, WORDINGS, Wording
+from engine.demo.mllm.pairs import TrainingPairs, groups, phrase
+from engine.demo.mllm.questions import CAPTIONING, CHANCES, JUDGEMENT_QUESTIONS, JudgementQuestion
 from engine.errors import AtomscopeError
 from engine.files import atomic_path, read_json, write_json
 from engine.progress import Progress
@@ -106,7 +106,7 @@ class Trainer:
         self.head = self.words.bfloat16()
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
 
-    def train(self, material: Material, held_out: Material, progress: Progress) -> dict[str, Any]:
+    def train(self, material: TrainingPairs, held_out: TrainingPairs, progress: Progress) -> dict[str, Any]:
         """Train, or go on training; returns the record of the best validation, whose parameters are in ``best``."""
         config = self.config
         history: list[dict[str, Any]] = []
@@ -131,7 +131,7 @@ class Trainer:
         running: dict[str, float] = {}
         for number, members in self._schedule(material, total, per_pass, step):
             rng = np.random.default_rng((config.seed, number))
-            wording = WORDINGS[int(rng.choice(len(WORDINGS), p=CHANCES))]
+            wording = JUDGEMENT_QUESTIONS[int(rng.choice(len(JUDGEMENT_QUESTIONS), p=CHANCES))]
             torch.manual_seed(config.seed * 1_000_003 + number)
             warm = min(1.0, (number + 1) / 60)
             fade = 0.5 * (1 + math.cos(math.pi * number / total))
@@ -158,11 +158,11 @@ class Trainer:
         return _best(history)
 
     @torch.no_grad()
-    def validate(self, material: Material) -> dict[str, float]:
+    def validate(self, material: TrainingPairs) -> dict[str, float]:
         """On fixed groups of hard negatives: share of captions that find their picture, accuracy, label mass, loss."""
         self.model.eval()
         rng = np.random.default_rng(2026)
-        first = WORDINGS[0]
+        first = JUDGEMENT_QUESTIONS[0]
         true, false = self._answer(first.match), self._answer(first.mismatch)
         right, judged, mass, found, spoken = 0.0, 0, [], [], []
         for members in groups(material.near, self.config.group, 0.02, rng):
@@ -194,7 +194,7 @@ class Trainer:
             save_file({name: p.detach().half().contiguous().cpu() for name, p in self.trained.items()}, temporary)
 
     def _step(
-        self, material: Material, members: np.ndarray, wording: Wording, rng: np.random.Generator
+        self, material: TrainingPairs, members: np.ndarray, wording: JudgementQuestion, rng: np.random.Generator
     ) -> dict[str, Tensor]:
         self.model.train()
         captions = [phrase(material.captions[i], material.keywords[i], rng) for i in members]
@@ -214,7 +214,7 @@ class Trainer:
         return {"judge": judge, "rank": rank, "describe": self.config.describe * self._spoken(hidden, packed)}
 
     def forward(
-        self, material: Material, members: np.ndarray, question: str, captions: list[str], own: list[str]
+        self, material: TrainingPairs, members: np.ndarray, question: str, captions: list[str], own: list[str]
     ) -> tuple[Tensor, Any]:
         """Hidden states of one pass in which every picture of ``members`` meets every caption, and how it was packed."""
         packed = pack(self.tokenizer, question, captions, CAPTIONING, own)
@@ -225,7 +225,7 @@ class Trainer:
             hidden = read(language, packed, seen, self.model.config.image_token_id)
         return hidden, packed
 
-    def _patches(self, material: Material, members: np.ndarray) -> Tensor:
+    def _patches(self, material: TrainingPairs, members: np.ndarray) -> Tensor:
         """Patch tokens of pictures, float32 [B, 196, 768]; in training of a random view, a share of them forgotten."""
         rows = torch.from_numpy(members)
         if not self.model.training:
@@ -246,7 +246,7 @@ class Trainer:
         (token,) = self.tokenizer(word, add_special_tokens=False)["input_ids"]
         return int(token)
 
-    def _align(self, material: Material, progress: Progress) -> None:
+    def _align(self, material: TrainingPairs, progress: Progress) -> None:
         """The projector alone: word embeddings of the caption, each matched to the picture token nearest to it."""
         config, rng = self.config, np.random.default_rng(self.config.seed)
         self.model.train()
@@ -287,7 +287,9 @@ class Trainer:
         plain = [token for token in ids if len(self.tokenizer.decode([token]).strip(" .,")) > 2]
         return torch.tensor(plain or ids)
 
-    def _schedule(self, material: Material, total: int, per_pass: int, step: int) -> Iterator[tuple[int, np.ndarray]]:
+    def _schedule(
+        self, material: TrainingPairs, total: int, per_pass: int, step: int
+    ) -> Iterator[tuple[int, np.ndarray]]:
         first, last = self.config.noise
         number = 0
         while number < total:

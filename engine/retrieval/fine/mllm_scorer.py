@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.fine.candidates import CandidateView, contents
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
@@ -71,7 +71,7 @@ class FineScorer(PoolScorer[Task]):
         self.reader = Reader(mllm, in_memory, cache_bytes - in_memory, store)
         rehearsal = rehearse(self.reader)
         self.limits, self.broken = rehearsal.refused + rehearsal.broken, rehearsal.broken
-        progress = progress or Silent()
+        progress = progress or SilentProgress()
         for sentence in self.broken:
             progress.warn(sentence)
 

@@ -11,7 +11,7 @@ from engine.backbones import checkpoints
 from engine.backbones.quiet import quiet
 from engine.device import pick_device
 from engine.errors import InputError
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.fine.candidates import CandidateView, contents
 from engine.retrieval.fine.prompts import Content
 from engine.retrieval.fine.scorer import PoolScorer, Scored, Search
@@ -40,7 +40,7 @@ def load_reranker(name: str, device: str = "auto", progress: Progress | None = N
         ) from error
     target = pick_device(device)
     with quiet():
-        source = checkpoints.find_checkpoint(name, progress or Silent())
+        source = checkpoints.find_checkpoint(name, progress or SilentProgress())
         config = checkpoints.load_config(source)
         with checkpoints.explained(source):
             model = CrossEncoder(source.location, device=str(target), local_files_only=source.offline)
