@@ -15,7 +15,7 @@ from engine.progress import SilentProgress
 from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.evaluation import BenchmarkOptions, PairSet, benchmark, from_corpus
 from engine.retrieval.evaluation.measures import gains, interval, recalls
-from engine.retrieval.evaluation.pairs import spread
+from engine.retrieval.evaluation.pairs import evenly_spaced
 from engine.retrieval.search.events import CandidateScored, Done, FineRecord
 from engine.retrieval.search.query import Enhancement, Query, SearchOptions
 from engine.retrieval.search.ranking import Prior
@@ -167,7 +167,7 @@ def test_the_same_words_are_a_right_answer(pairs: PairSet) -> None:
     assert doubled.right_pictures(0) == {0, 2, 4} and doubled.right_pictures(2) == {2}
     assert doubled.right_captions(2) == {0, 1, 2, 3} and doubled.right_captions(4) == {0, 1, 3}
     assert doubled.pictures.tolist() == [0, 2, 4]
-    assert list(spread(10, 4)) == [0, 2, 5, 7] and list(spread(3, None)) == [0, 1, 2]
+    assert list(evenly_spaced(10, 4)) == [0, 2, 5, 7] and list(evenly_spaced(3, None)) == [0, 1, 2]
 
 
 def test_intervals() -> None:
