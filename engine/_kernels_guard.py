@@ -1,8 +1,8 @@
 """What happens when another distribution has taken the name ``kernels``.
 
 Hugging Face's package of kernels has the import name that our ground floor has. Installed into the same environment, it
-hides ours and the first import from it would fail with an error that does not name the cause. Nothing happens until something asks for ``kernels``:
-then one sentence says what is in the way.
+hides ours, and the first import from it would fail with an error that does not name the cause. The guard acts when
+something imports ``kernels``: one sentence then says what is in the way.
 """
 
 from __future__ import annotations

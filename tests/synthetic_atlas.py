@@ -168,7 +168,7 @@ def _neighbours(directions: NDArray[np.float32], cluster: NDArray[np.int32], sam
 
     from engine.atlas.build.nearest import Nearest, nearest_directions, nearest_firing
     from engine.atlas.build.neighbours import merge
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
 
     live = np.flatnonzero(cluster >= 0)
     sizes = np.bincount(cluster[live])
@@ -179,7 +179,9 @@ def _neighbours(directions: NDArray[np.float32], cluster: NDArray[np.int32], sam
     index, cosine = np.zeros((len(live), width), np.int32), np.zeros((len(live), width), np.float32)
     for c in np.unique(home):
         members = np.flatnonzero(home == c)
-        near, cosine[members], _ = nearest_directions(torch.from_numpy(directions[live[members]]), width, Silent())
+        near, cosine[members], _ = nearest_directions(
+            torch.from_numpy(directions[live[members]]), width, SilentProgress()
+        )
         index[members] = members[near]
     together = nearest_firing(sampled.crow, sampled.col, len(cluster), NEIGHBOURS)
     decoder = Nearest(index, cosine, np.full(len(live), width, np.int32))

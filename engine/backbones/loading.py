@@ -19,7 +19,7 @@ from engine.backbones.quiet import quiet
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
 from engine.device import pick_device
 from engine.errors import InputError
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from kernels.products import use_fast_linear
 
 
@@ -203,7 +203,7 @@ def load_backbone_of(
         fault = f"he weights of {name} are not those {made} was made with"
         if strict:
             raise InputError(f"T{fault}.")
-        (progress or Silent()).warn(f"t{fault}; the figures may differ")
+        (progress or SilentProgress()).warn(f"t{fault}; the figures may differ")
     return backbone
 
 

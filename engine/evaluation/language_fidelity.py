@@ -21,7 +21,7 @@ from engine.backbones.blocks import first_tensor
 from engine.errors import InputError
 from engine.inspection.splice import copy_sharing_weights
 from engine.metrics.classification import fidelity
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
@@ -81,7 +81,7 @@ class LanguageFidelity:
     def __init__(
         self, backbone: LanguageBackbone, ids: NDArray[np.int32], mean: Tensor, progress: Progress | None = None
     ) -> None:
-        self._backbone, self._ids, self._progress = backbone, ids, progress or Silent()
+        self._backbone, self._ids, self._progress = backbone, ids, progress or SilentProgress()
         mean = mean.to(backbone.device)
         self.reference = {
             "original": self._measure("original", None),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.metrics.topn import ON_OFF, ClassAtoms, level_name
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
@@ -85,7 +85,7 @@ def references(
     progress: Progress | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """Answers without an SAE: ``original`` activations, ``zero`` and ``mean`` ones (see the top of this file)."""
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     rows, classes = classified(store, rows, classifier)
     total = torch.zeros(store.d_model, dtype=torch.float64)
     for batch in store.batches(65536, rows=rows):
@@ -128,7 +128,7 @@ def measure_spliced(
     dict
         ``spliced``, then ``on-n`` and ``off-n`` for every level; each as ``Answers.to_dict``.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     rows, classes = classified(store, rows, classifier)
     device = next(sae.parameters()).device
     edits = [(side, level) for level in (levels if ranking else ()) for side in ON_OFF]

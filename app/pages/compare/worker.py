@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AtomMatching:
+class SAEOverlap:
     """How the atoms of the first SAE are found in another, ``key``."""
 
     key: str
@@ -29,14 +29,14 @@ class AtomMatching:
 Saes = Callable[[ComparedSAE], "SparseAutoencoder"]
 
 
-def match(job: Job[AtomMatching], chosen: Sequence[ComparedSAE], load: Saes) -> None:
+def match(job: Job[SAEOverlap], chosen: Sequence[ComparedSAE], load: Saes) -> None:
     """In the worker: match the first SAE's atoms with those of each other."""
     first = load(chosen[0]).directions()
     job.start("Matching atoms", len(chosen) - 1, "SAEs")
     for other in chosen[1:]:
         if job.cancelled():
             return
-        job.emit(AtomMatching(other.key, nearest(first, load(other).directions())))
+        job.emit(SAEOverlap(other.key, nearest(first, load(other).directions())))
         job.advance()
 
 

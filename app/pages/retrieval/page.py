@@ -15,9 +15,9 @@ from app.pages.retrieval.bar import bar
 from app.pages.retrieval.form import start
 from app.pages.retrieval.outcome import Outcome, outcome_of
 from app.pages.retrieval.request import FIRST_STEP, STEPS
-from app.pages.retrieval.scene import Scene
 from app.pages.retrieval.session import RetrievalSession, Run, current
 from app.pages.retrieval.status import failed, pace, slowed, stage, status
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.concepts import concepts
 from app.pages.retrieval.steps.enhancement import enhancement
 from app.pages.retrieval.steps.export import as_csv, as_json, results_table
@@ -124,7 +124,7 @@ def _step(session: RetrievalSession, run: Run, outcome: Outcome) -> None:
     if entry is None or entry.corpus is None:
         return
     picture = pictures.source(session, entry, request)
-    scene = Scene(entry.content, entry.corpus.items, request, run.answer, picture, session.picked)
+    scene = StepContext(entry.content, entry.corpus.items, request, run.answer, picture, session.picked)
     ui.live(funnel(scene, outcome), key="retrieval_funnel")
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key="retrieval_stepper"):
         st.button("", key="retrieval_previous", icon=":material/arrow_back:", shortcut="Left", on_click=_go, args=(-1,))
@@ -142,7 +142,7 @@ def _step(session: RetrievalSession, run: Run, outcome: Outcome) -> None:
     ui.live(models_line(outcome, models.mllm_title(), note), key="retrieval_models")
 
 
-def _concepts(session: RetrievalSession, scene: Scene, outcome: Outcome) -> None:
+def _concepts(session: RetrievalSession, scene: StepContext, outcome: Outcome) -> None:
     atlas = state.atlas()
     job = session.encode(atlas, outcome)
     if job is None:
@@ -159,7 +159,7 @@ def _concepts(session: RetrievalSession, scene: Scene, outcome: Outcome) -> None
         ui.live(concepts(atlas, scene, outcome, encoded), key="retrieval_body", on_event=_on_event)
 
 
-def _export(scene: Scene, outcome: Outcome) -> None:
+def _export(scene: StepContext, outcome: Outcome) -> None:
     captions = {row.entry.item: scene.caption(row.entry.item) for row in outcome.rows}
     document = as_json(outcome, scene.request, captions, scene.answer)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="retrieval_export"):

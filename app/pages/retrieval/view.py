@@ -8,7 +8,7 @@ import math
 
 from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.request import STEPS
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.ui import Html, cut, tag
 
 UNITS = {
@@ -31,7 +31,7 @@ CACHES = {
 # Around the steps.
 
 
-def funnel(scene: Scene, outcome: Outcome) -> Html:
+def funnel(scene: StepContext, outcome: Outcome) -> Html:
     """The stages from the gallery to one answer: how many items each leaves, and how long it took."""
     pool, done = outcome.pool, outcome.done
     took = done.seconds if done is not None else {}
@@ -127,7 +127,7 @@ def _note(identity: dict[str, object]) -> str:
 # In several steps.
 
 
-def chooser(scene: Scene, outcome: Outcome, row: PoolRow) -> Html:
+def chooser(scene: StepContext, outcome: Outcome, row: PoolRow) -> Html:
     """The scored candidates as small pictures; a click chooses the one the step is about."""
     small = [
         tag(

@@ -19,7 +19,7 @@ from engine.atlas.validation.neighbours import check_neighbours
 from engine.atlas.validation.report import CheckStopped, FaultReport
 from engine.atlas.validation.saes import load_saes
 from engine.atlas.validation.thumbs import check_thumbs
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 
 def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[str]:
@@ -30,7 +30,7 @@ def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[s
     list of str
         One line for each fault, empty when the atlas is sound. The content of a file whose hash is wrong is not looked at.
     """
-    report, folder, progress = FaultReport(), Path(path).expanduser(), progress or Silent()
+    report, folder, progress = FaultReport(), Path(path).expanduser(), progress or SilentProgress()
     if not (folder / "atlas.json").is_file():
         return [f"{folder} is not a concept atlas: it has no atlas.json."]
     try:

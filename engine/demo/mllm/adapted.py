@@ -14,8 +14,8 @@ from transformers import AyaVisionForConditionalGeneration, PreTrainedTokenizerB
 
 from engine.demo.mllm.config import MllmConfig
 from engine.demo.mllm.packing import pack, read
-from engine.demo.mllm.pairs import Material
-from engine.demo.mllm.wording import CAPTIONING
+from engine.demo.mllm.pairs import TrainingPairs
+from engine.demo.mllm.questions import CAPTIONING
 from engine.errors import AtomscopeError
 from engine.files import atomic_path
 
@@ -66,7 +66,7 @@ class AdaptedModel:
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
 
     def forward(
-        self, material: Material, members: np.ndarray, question: str, captions: list[str], own: list[str]
+        self, material: TrainingPairs, members: np.ndarray, question: str, captions: list[str], own: list[str]
     ) -> tuple[Tensor, Any]:
         """Hidden states of one pass in which every picture of ``members`` meets every caption, and how it was packed."""
         packed = pack(self.tokenizer, question, captions, CAPTIONING, own)
@@ -77,7 +77,7 @@ class AdaptedModel:
             hidden = read(language, packed, seen, self.model.config.image_token_id)
         return hidden, packed
 
-    def patches(self, material: Material, members: np.ndarray) -> Tensor:
+    def patches(self, material: TrainingPairs, members: np.ndarray) -> Tensor:
         """Patch tokens of pictures, float32 [B, 196, 768]; in training of a random view, a share of them forgotten."""
         rows = torch.from_numpy(members)
         if not self.model.training:

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from engine.demo.mllm.adapted import AdaptedModel
-from engine.demo.mllm.pairs import Material
+from engine.demo.mllm.pairs import TrainingPairs
 from engine.progress import Progress
 
 
-def align(adapted: AdaptedModel, material: Material, progress: Progress) -> None:
+def align(adapted: AdaptedModel, material: TrainingPairs, progress: Progress) -> None:
     """The projector alone: word embeddings of the caption, each matched to the picture token nearest to it."""
     config, rng = adapted.config, np.random.default_rng(adapted.config.seed)
     adapted.model.train()

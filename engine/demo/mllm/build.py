@@ -17,7 +17,7 @@ from engine.corpus import Corpus, open_corpus
 from engine.demo.mllm.adapted import AdaptedModel
 from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
 from engine.demo.mllm.config import MllmConfig
-from engine.demo.mllm.pairs import Material, as_dict, load_material
+from engine.demo.mllm.pairs import TrainingPairs, as_dict, load_training_pairs
 from engine.demo.mllm.train import train
 from engine.demo.mllm.views import load_views
 from engine.files import read_json, write_json
@@ -51,7 +51,7 @@ def build_demo_mllm(
     backbone = load_backbone(VISION, layer=-2, device=device, progress=progress)
     store = extract(backbone, corpus, cache_dir() / "stores" / "demo-clip-b16", progress=progress)
     sentences = SentenceEncoder(embedded.fetch(MODEL, progress)).embed(corpus.items["caption"].to_list())
-    material, validation = (load_material(corpus, store, split, sentences) for split in ("train", "validation"))
+    material, validation = (load_training_pairs(corpus, store, split, sentences) for split in ("train", "validation"))
     material = replace(
         material,
         patches=torch.cat(
@@ -79,7 +79,7 @@ def build_demo_mllm(
     return document
 
 
-def calibrate(weights: Path, corpus: Corpus, material: Material, rank: int, progress: Progress) -> dict[str, Any]:
+def calibrate(weights: Path, corpus: Corpus, material: TrainingPairs, rank: int, progress: Progress) -> dict[str, Any]:
     """Prior and default mode of the model with these trained parameters, from the coarse pools of ``material``."""
     embedder = load_embedder("demo")
     pictures = embedder.embed_images([corpus.load(int(row)) for row in material.rows])

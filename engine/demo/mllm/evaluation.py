@@ -8,16 +8,16 @@ import numpy as np
 import torch
 
 from engine.demo.mllm.adapted import AdaptedModel
-from engine.demo.mllm.pairs import Material, groups
-from engine.demo.mllm.wording import WORDINGS
+from engine.demo.mllm.pairs import TrainingPairs, groups
+from engine.demo.mllm.questions import JUDGEMENT_QUESTIONS
 
 
 @torch.no_grad()
-def validate(adapted: AdaptedModel, material: Material) -> dict[str, float]:
+def validate(adapted: AdaptedModel, material: TrainingPairs) -> dict[str, float]:
     """On fixed groups of hard negatives: share of captions that find their picture, accuracy, label mass, loss."""
     adapted.model.eval()
     rng = np.random.default_rng(2026)
-    first = WORDINGS[0]
+    first = JUDGEMENT_QUESTIONS[0]
     true, false = adapted.answer(first.match), adapted.answer(first.mismatch)
     right, judged, mass, found, spoken = 0.0, 0, [], [], []
     for members in groups(material.near, adapted.config.group, 0.02, rng):

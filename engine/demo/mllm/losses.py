@@ -10,12 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.demo.mllm.adapted import AdaptedModel
-from engine.demo.mllm.pairs import Material, phrase
-from engine.demo.mllm.wording import Wording
+from engine.demo.mllm.pairs import TrainingPairs, phrase
+from engine.demo.mllm.questions import JudgementQuestion
 
 
 def group_losses(
-    adapted: AdaptedModel, material: Material, members: np.ndarray, wording: Wording, rng: np.random.Generator
+    adapted: AdaptedModel,
+    material: TrainingPairs,
+    members: np.ndarray,
+    wording: JudgementQuestion,
+    rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     """The losses on one group of hard negatives: judging every pair, ranking rows and columns, describing.
 

@@ -23,13 +23,13 @@ from engine.demo.mllm.checkpoint import resume, save_checkpoint
 from engine.demo.mllm.config import MllmConfig
 from engine.demo.mllm.evaluation import validate
 from engine.demo.mllm.losses import group_losses
-from engine.demo.mllm.pairs import Material, groups
-from engine.demo.mllm.wording import CHANCES, WORDINGS
+from engine.demo.mllm.pairs import TrainingPairs, groups
+from engine.demo.mllm.questions import CHANCES, JUDGEMENT_QUESTIONS
 from engine.progress import Progress
 
 
 def train(
-    adapted: AdaptedModel, material: Material, held_out: Material, work: Path, progress: Progress
+    adapted: AdaptedModel, material: TrainingPairs, held_out: TrainingPairs, work: Path, progress: Progress
 ) -> dict[str, Any]:
     """Train, or go on training where a checkpoint in ``work`` stopped.
 
@@ -61,7 +61,7 @@ def train(
     running: dict[str, float] = {}
     for number, members in _schedule(config, material, total, per_pass, step):
         rng = np.random.default_rng((config.seed, number))
-        wording = WORDINGS[int(rng.choice(len(WORDINGS), p=CHANCES))]
+        wording = JUDGEMENT_QUESTIONS[int(rng.choice(len(JUDGEMENT_QUESTIONS), p=CHANCES))]
         torch.manual_seed(config.seed * 1_000_003 + number)
         warm = min(1.0, (number + 1) / 60)
         fade = 0.5 * (1 + math.cos(math.pi * number / total))
@@ -87,7 +87,7 @@ def train(
 
 
 def _schedule(
-    config: MllmConfig, material: Material, total: int, per_pass: int, step: int
+    config: MllmConfig, material: TrainingPairs, total: int, per_pass: int, step: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The groups of all steps from ``step`` on, with their numbers: every picture once in each pass over the data."""
     first, last = config.noise

@@ -17,7 +17,7 @@ from engine.retrieval.coarse.collection import Collection, open_collection
 from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.coarse.index import ExactIndex
 from engine.retrieval.coarse.vectors import embed_rows
-from engine.retrieval.evaluation.pairs import PairSet, spread
+from engine.retrieval.evaluation.pairs import PairSet, evenly_spaced
 
 Direction = Literal["text-image", "image-text"]
 DIRECTIONS: tuple[Direction, ...] = ("text-image", "image-text")
@@ -69,11 +69,11 @@ class Galleries:
         """``queries`` queries, evenly spread over the gallery, each with its first ``depth`` candidates."""
         pairs, images = self.pairs, self.collection.vectors("image")
         if direction == "text-image":
-            chosen = np.asarray(spread(len(pairs.captions), queries))
+            chosen = np.asarray(evenly_spaced(len(pairs.captions), queries))
             found, scores = ExactIndex(images).search_many(self.captions[chosen], depth, pairs.pictures)
             right = [pairs.right_pictures(int(caption)) for caption in chosen]
         else:
-            chosen = pairs.pictures[np.asarray(spread(len(pairs.pictures), queries))]
+            chosen = pairs.pictures[np.asarray(evenly_spaced(len(pairs.pictures), queries))]
             found, scores = ExactIndex(self.captions).search_many(images[chosen], depth)
             right = [pairs.right_captions(int(row)) for row in chosen]
         return [

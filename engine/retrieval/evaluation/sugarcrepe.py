@@ -22,7 +22,7 @@ from engine.progress import Progress
 from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.evaluation.measures import interval, median
-from engine.retrieval.evaluation.pairs import spread
+from engine.retrieval.evaluation.pairs import evenly_spaced
 from engine.retrieval.evaluation.scorebook import ScoreBook
 from engine.retrieval.fine.scorer import Scorer
 from engine.retrieval.search.events import Mode
@@ -90,7 +90,7 @@ def benchmark_sugarcrepe(
         If no picture is there.
     """
     choices = load_sugarcrepe(path)
-    choices = [choices[place] for place in spread(len(choices), queries)]
+    choices = [choices[place] for place in evenly_spaced(len(choices), queries)]
     corpus = open_listed(path.stem, images, [CaptionRow(one.file, {}) for one in choices])
     find = finder(corpus.items["id"].tolist())
     rows = {one.file: find(one.file) for one in choices}

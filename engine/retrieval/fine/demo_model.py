@@ -28,7 +28,7 @@ from engine.backbones.quiet import quiet
 from engine.errors import AtomscopeError
 from engine.files import atomic_path, read_json, sha256, write_json
 from engine.paths import ASSETS, cache_dir
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 NAME = "demo-mllm"
 TITLE = "Atomscope's demo model (CLIP ViT-B/16 + SmolLM2-135M)"
@@ -122,7 +122,7 @@ def demo_mllm_folder(progress: Progress | None = None) -> Path:
     }
     if (target / "atomscope.json").is_file() and read_json(target / "atomscope.json") == record:
         return target
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     model, processor = assemble(progress)
     progress.start(f"Putting {NAME} together", None, "files")
     merge_trained_weights(model, load_file(weights), training["config"]["rank"])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Progress, Silent
-from engine.retrieval.fine.candidates import CandidateView, sides
+from engine.progress import Progress, SilentProgress
+from engine.retrieval.fine.candidates import CandidateView, contents
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.modes import SCORES, Task
@@ -71,7 +71,7 @@ class FineScorer(PoolScorer[Task]):
         self.reader = Reader(mllm, in_memory, cache_bytes - in_memory, store)
         rehearsal = rehearse(self.reader)
         self.limits, self.broken = rehearsal.refused + rehearsal.broken, rehearsal.broken
-        progress = progress or Silent()
+        progress = progress or SilentProgress()
         for sentence in self.broken:
             progress.warn(sentence)
 
@@ -125,7 +125,7 @@ class FineScorer(PoolScorer[Task]):
         return list(zip(records, score(self.reader, tasks, LayerLens(self.mllm)), strict=True))
 
     def _task(self, search: Search, view: CandidateView) -> Task:
-        statement = state(*sides(search.query, view, search.options.view))
+        statement = state(*contents(search.query, view, search.options.view))
         if len(statement.pictures) > self.mllm.pictures:
             raise AtomscopeError(
                 f"{self.mllm.identity['name']} reads one picture at a time and cannot compare two; let it read the "

@@ -27,7 +27,7 @@ from engine.backbones.quiet import quiet
 from engine.device import pick_device
 from engine.errors import InputError, first_line
 from engine.files import read_json
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.fine.demo_model import demo_mllm_folder
 from engine.retrieval.search.events import MODES, Mode
 from engine.retrieval.search.ranking import Prior
@@ -104,7 +104,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     AtomscopeError
         If the hub or the package index cannot be reached.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     target = pick_device(device)
     note: dict[str, Any] = {}
     with quiet():

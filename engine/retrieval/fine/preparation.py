@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.coarse.collection import Collection
 from engine.retrieval.fine.candidates import CandidateView
 from engine.retrieval.fine.mllm_scorer import FineScorer
@@ -76,7 +76,7 @@ def prepare(
     AtomscopeError
         If handing one back raised an exception, or if the disk has no room for all of them.
     """
-    progress, store = progress or Silent(), scorer.store
+    progress, store = progress or SilentProgress(), scorer.store
     if store is None:
         error = AtomscopeError if scorer.broken else InputError
         raise error(f"{' '.join(scorer.limits)} There is nothing to prepare for it.")

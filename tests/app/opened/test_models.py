@@ -12,7 +12,7 @@ from app.opened import corpora, models
 from app.opened.models import LoadedOnce
 from engine.atlas import Atlas
 from engine.errors import AtomscopeError
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 
 class Thing:
@@ -30,8 +30,13 @@ def test_something_large_is_made_once_and_tried_again_after_a_failure() -> None:
 
     lazy = LoadedOnce(make)
     with pytest.raises(AtomscopeError, match="disk is full"):
-        lazy.get(Silent())
-    assert not lazy.ready and lazy.get(Silent()) is lazy.get(Silent()) is made[1] and lazy.ready and len(made) == 2
+        lazy.get(SilentProgress())
+    assert (
+        not lazy.ready
+        and lazy.get(SilentProgress()) is lazy.get(SilentProgress()) is made[1]
+        and lazy.ready
+        and len(made) == 2
+    )
 
 
 def test_an_encoder_belongs_to_the_open_atlas_not_to_its_key(atlas_folder: Path) -> None:

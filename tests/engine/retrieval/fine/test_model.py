@@ -65,7 +65,7 @@ def test_weights_that_do_not_fill_the_model(tiny_mllm: Callable[[str], str], tmp
 def test_without_chat_template_the_prompt_is_plain(
     tiny_mllm: Callable[[str], str], tmp_path: Path, views: Callable[..., Any]
 ) -> None:
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
     from engine.retrieval.fine.mllm_scorer import FineScorer
     from engine.retrieval.fine.model import load_mllm
     from engine.retrieval.search.query import Query, SearchOptions
@@ -73,7 +73,7 @@ def test_without_chat_template_the_prompt_is_plain(
     folder = tmp_path / "plain"
     shutil.copytree(tiny_mllm("llava"), folder)
     (folder / "chat_template.jinja").unlink()
-    progress = Silent()
+    progress = SilentProgress()
     mllm = load_mllm(str(folder), "cpu", progress)
     assert progress.warnings == mllm.warnings
     assert "no chat template" in mllm.warnings[0]
