@@ -190,7 +190,7 @@ def _open_step(session: RetrievalSession, step: str) -> None:
     show_address(session)
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     session = current()
     if event.on == "step" and event.value in STEPS:
         _open_step(session, event.value)
