@@ -64,7 +64,7 @@ def list_files(root: Path) -> Listing:
     return listing
 
 
-class Files:
+class FolderFiles:
     """Items that are whole files below a folder."""
 
     def __init__(self, root: Path, names: list[str]) -> None:
@@ -113,7 +113,7 @@ def open_image_folder(root: Path, listing: Listing, captions: Path | None = None
         root.name,
         root,
         items,
-        Files(root, names),
+        FolderFiles(root, names),
         lambda: digest_items(items, digest_files(root, names)),
         warnings,
         columns["captions"],

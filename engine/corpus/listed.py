@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.corpus.base import Corpus, digest_files, digest_items
 from engine.corpus.captions import CaptionRow
-from engine.corpus.folder import Files, list_files
+from engine.corpus.folder import FolderFiles, list_files
 from engine.corpus.items import items_frame
 from engine.corpus.matching import finder
 from engine.errors import InputError
@@ -54,7 +54,7 @@ def open_listed(name: str, root: Path, rows: Sequence[CaptionRow]) -> Corpus:
         name,
         root,
         items,
-        Files(root, names),
+        FolderFiles(root, names),
         lambda: digest_items(items, digest_files(root, names)),
         warnings,
         captions,

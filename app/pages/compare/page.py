@@ -174,7 +174,7 @@ def _offered(atlas: Atlas) -> list[int]:
     return [int(row) for row in np.random.default_rng(turn).permutation(pictures)[:OFFERED]]
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     if event.on == "item" and (item := parse.whole(event.value)) is not None:
         state.put(item=item)
     elif event.on == "shuffle":

@@ -173,7 +173,7 @@ def _jump(atlas: Atlas) -> None:
         st.session_state["concepts_q"] = ""
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     atlas = state.atlas()
     if event.on == "atom" and (atom := parse.whole(event.value, atlas.n_atoms)) is not None:
         state.put(atom=atom)

@@ -38,7 +38,7 @@ def bar(session: RetrievalSession) -> Request:
     return request
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     """What a click on an example, or on the cross beside the query's picture, does."""
     session = current()
     if event.on == "example":

@@ -11,7 +11,7 @@ import streamlit as st
 from app.opened import corpora
 from app.pages.retrieval import worker
 from app.pages.retrieval.request import FIRST_STEP, Request
-from app.pages.retrieval.session import RetrievalSession, Run, current
+from app.pages.retrieval.session import RetrievalSession, SearchRun, current
 from app.work import Job
 from engine.errors import AtomscopeError
 from engine.retrieval.search.query import ALPHA, THRESHOLD, check_words
@@ -71,7 +71,7 @@ def search(session: RetrievalSession, request: Request) -> bool:
         session.fault = str(error)
         return False
     session.picked, session.slowness = None, 1
-    session.run = Run(request, entry, answer, job)
+    session.run = SearchRun(request, entry, answer, job)
     return True
 
 

@@ -181,7 +181,7 @@ def outcome_of(events: Sequence[Event]) -> Outcome:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class ReadingProgress:
     """How far the reading is: ``done`` of ``total`` and the seconds left (None: not known yet)."""
 
     done: int
@@ -189,7 +189,7 @@ class Waiting:
     seconds: float | None
 
 
-def waiting(outcome: Outcome, times: Sequence[float], events: Sequence[Event], now: float) -> Waiting:
+def waiting(outcome: Outcome, times: Sequence[float], events: Sequence[Event], now: float) -> ReadingProgress:
     """Progress of the fine stage.
 
     Parameters
@@ -201,6 +201,6 @@ def waiting(outcome: Outcome, times: Sequence[float], events: Sequence[Event], n
     # The last of them: a pool may be shown once more when the model that reads it had to be loaded first.
     begun = [time for time, event in zip(times, events, strict=False) if isinstance(event, PoolReady)][-1:]
     if not done or not begun or done >= total:
-        return Waiting(done, total, None)
+        return ReadingProgress(done, total, None)
     rate = done / max(now - begun[0], 1e-6)
-    return Waiting(done, total, (total - done) / rate)
+    return ReadingProgress(done, total, (total - done) / rate)

@@ -15,7 +15,7 @@ from app.pages.retrieval.bar import bar
 from app.pages.retrieval.form import start
 from app.pages.retrieval.outcome import Outcome, outcome_of
 from app.pages.retrieval.request import FIRST_STEP, STEPS
-from app.pages.retrieval.session import RetrievalSession, Run, current
+from app.pages.retrieval.session import RetrievalSession, SearchRun, current
 from app.pages.retrieval.status import failed, pace, slowed, stage, status
 from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.concepts import concepts
@@ -119,7 +119,7 @@ def _results(polling: float | None) -> None:
         st.rerun()  # the whole page, once: polling begins, ends or changes its pace there
 
 
-def _step(session: RetrievalSession, run: Run, outcome: Outcome) -> None:
+def _step(session: RetrievalSession, run: SearchRun, outcome: Outcome) -> None:
     entry, request = run.entry, run.request
     if entry is None or entry.corpus is None:
         return
@@ -190,7 +190,7 @@ def _open_step(session: RetrievalSession, step: str) -> None:
     show_address(session)
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     session = current()
     if event.on == "step" and event.value in STEPS:
         _open_step(session, event.value)

@@ -99,7 +99,7 @@ def _buttons(entry: corpora.CorpusEntry, rows: list[int], wide: bool = False) ->
     return tag("div", shown, none, cls="as-picks as-wide" if wide else "as-picks")
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     session = current()
     if event.on == "picture":
         session.chosen += 1

@@ -30,7 +30,7 @@ UPLOADS = 4
 
 
 @dataclass
-class Run:
+class SearchRun:
     """One search of a session.
 
     Attributes
@@ -70,7 +70,7 @@ class RetrievalSession:
 
     Attributes
     ----------
-    run : Run or None
+    run : SearchRun or None
         The search that is shown.
     draft, filled : Request
         What the controls said last; what they were last set to.
@@ -90,7 +90,7 @@ class RetrievalSession:
         When the results were drawn last, and how many times slower than wished they are drawn.
     """
 
-    run: Run | None = None
+    run: SearchRun | None = None
     draft: Request = Request()
     filled: Request = Request()
     fills: int = 0

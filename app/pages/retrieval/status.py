@@ -10,7 +10,7 @@ import streamlit as st
 from app import ui
 from app.opened import models
 from app.pages.retrieval.outcome import Outcome, waiting
-from app.pages.retrieval.session import RetrievalSession, Run
+from app.pages.retrieval.session import RetrievalSession, SearchRun
 from app.work import Job
 
 POLL, SLOW_POLL = 0.5, 1.5
@@ -39,7 +39,7 @@ def slowed(session: RetrievalSession, polling: float | None, wanted: float | Non
     return None if wanted is None else min(2 * wanted, SLOWEST)
 
 
-def status(session: RetrievalSession, run: Run, outcome: Outcome) -> None:
+def status(session: RetrievalSession, run: SearchRun, outcome: Outcome) -> None:
     """Draw what goes on, how far it is, and the button that stops it; or how it ended."""
     job = run.job
     if job.active:

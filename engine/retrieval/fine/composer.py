@@ -61,7 +61,7 @@ class Prompt:
     trace: LensTrace = field(default_factory=LensTrace)
 
 
-class Composer:
+class PromptComposer:
     """Writes prompts for one model.
 
     Attributes

@@ -28,7 +28,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparationResult:
     """What ``prepare`` did.
 
     Attributes
@@ -47,7 +47,7 @@ class Prepared:
 
 def prepare_corpus(
     searched: SearchedCorpus, mllm: str = "demo", device: str = "auto", progress: Progress | None = None
-) -> tuple[Prepared, Collection]:
+) -> tuple[PreparationResult, Collection]:
     """Embed a corpus, read its pictures with the multimodal model ``mllm``, and keep both; see ``prepare``.
 
     Raises
@@ -64,7 +64,7 @@ def prepare_corpus(
 
 def prepare(
     collection: Collection, scorer: FineScorer, rows: NDArray[np.int64], progress: Progress | None = None
-) -> Prepared:
+) -> PreparationResult:
     """Read the pictures of ``rows`` and keep what the vision tower makes of them; a stopped run goes on where it was.
 
     Pictures that cannot be read are reported and left out.
@@ -98,7 +98,7 @@ def prepare(
         if done:
             _refuse_to_fill_the_disk(store, taken / done * (len(waiting) - start - len(chosen)))
     progress.finish()
-    return Prepared(done, len(pictured) - len(waiting), failed, taken)
+    return PreparationResult(done, len(pictured) - len(waiting), failed, taken)
 
 
 def _refuse_to_fill_the_disk(store: PictureStore, needed: float) -> None:

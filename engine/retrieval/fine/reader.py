@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from engine.lru_cache import LRUCache
-from engine.retrieval.fine.composer import Composer, LensTrace, Prompt
+from engine.retrieval.fine.composer import LensTrace, Prompt, PromptComposer
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.picture_store import PictureStore
 from engine.retrieval.fine.pictures import ImageCache
@@ -31,7 +31,7 @@ class Lens(Protocol):
         """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]; one ``LensTrace`` a row."""
 
 
-class Reader(Composer):
+class PromptReader(PromptComposer):
     """Builds prompts for one model and reads them.
 
     Parameters

@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.progress import Progress, SilentProgress
 from engine.retrieval.fine.candidates import CandidateView, contents
 from engine.retrieval.fine.prompts import Content
-from engine.retrieval.fine.scorer import PoolScorer, Scored, Search
+from engine.retrieval.fine.scorer import PoolScorer, Scored, ScorerQuery
 from engine.retrieval.search.events import FineRecord, Mode
 from engine.retrieval.search.query import SearchOptions
 from engine.retrieval.search.ranking import Prior
@@ -78,12 +78,12 @@ class Reranker(PoolScorer[tuple[Any, Any]]):
         return MODE
 
     def _scored(
-        self, _search: Search, views: Sequence[CandidateView], tasks: Sequence[tuple[Any, Any]]
+        self, _search: ScorerQuery, views: Sequence[CandidateView], tasks: Sequence[tuple[Any, Any]]
     ) -> Sequence[Scored]:
         values = self._model.predict(list(tasks), batch_size=len(tasks), show_progress_bar=False)
         return [(FineRecord(view.entry, float(value), MODE), None) for view, value in zip(views, values, strict=True)]
 
-    def _task(self, search: Search, view: CandidateView) -> tuple[Any, Any]:
+    def _task(self, search: ScorerQuery, view: CandidateView) -> tuple[Any, Any]:
         asked, seen = contents(search.query, view, search.options.view, self.pictures > 0)
         if (asked.picture or seen.picture) and not self.pictures:
             whose = "the query is a picture" if asked.picture else "the candidates are pictures"

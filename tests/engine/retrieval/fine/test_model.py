@@ -112,11 +112,11 @@ def test_what_changes_results_is_turned_off(
     loaded: Callable[[str], Any], views: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from engine.retrieval.fine.mllm_scorer import FineScorer
-    from engine.retrieval.fine.reader import Reader
+    from engine.retrieval.fine.reader import PromptReader
     from engine.retrieval.search.query import Query, SearchOptions
 
-    wrong = Reader.suffix_positions
-    monkeypatch.setattr(Reader, "suffix_positions", lambda self, *args: wrong(self, *args) + 3)
+    wrong = PromptReader.suffix_positions
+    monkeypatch.setattr(PromptReader, "suffix_positions", lambda self, *args: wrong(self, *args) + 3)
     scorer = FineScorer(loaded("qwen2_5_vl"))
     assert [sentence for sentence in scorer.limits if "from its start" in sentence] == scorer.limits != []
     for text in ("a boat", "a red square"):
