@@ -103,7 +103,7 @@ def listening(*modules: nn.Module) -> Iterator[list[Tensor | None]]:
 
 
 @torch.inference_mode()
-def rehearse(
+def probe_block(
     block: nn.Module, site: str, run: Callable[[], Any], name: str, inputs: str, rows: str
 ) -> tuple[Tensor, Any]:
     """Run a model once: gives the shapes, and proves that the site is what it is said to be.

@@ -13,7 +13,7 @@ from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConf
 from engine.backbones.checkpoints import CheckpointSource, explained, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
 from engine.backbones.quiet import quiet
-from engine.backbones.vectors import Vectors, memory_explained, unit
+from engine.backbones.vectors import Vectors, explain_out_of_memory, unit
 from engine.device import pick_device
 from engine.errors import InputError
 from kernels.products import use_fast_linear
@@ -81,7 +81,7 @@ class DualEncoder:
                 max_length=self._longest,
                 return_tensors="pt",
             ).to(self._device)
-            with memory_explained(self.identity["name"]):
+            with explain_out_of_memory(self.identity["name"]):
                 found.append(_pooled(self._model.get_text_features(**inputs)))
         return self._joined(found)
 
@@ -91,7 +91,7 @@ class DualEncoder:
         found = []
         for start in range(0, len(images), _BATCH):
             pixels = self._preprocessor.pixels(images[start : start + _BATCH]).to(self._device)
-            with memory_explained(self.identity["name"]):
+            with explain_out_of_memory(self.identity["name"]):
                 found.append(_pooled(self._model.get_image_features(pixel_values=pixels)))
         return self._joined(found)
 

@@ -26,7 +26,7 @@ def mix(image: Vectors, text: Vectors, share: float) -> Vectors:
 
 
 @contextmanager
-def memory_explained(name: str) -> Iterator[None]:
+def explain_out_of_memory(name: str) -> Iterator[None]:
     """Turn a GPU's lack of memory for a batch into one sentence.
 
     Raises

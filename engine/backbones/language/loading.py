@@ -9,7 +9,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from engine.backbones import checkpoints
-from engine.backbones.blocks import listened_block, rehearse
+from engine.backbones.blocks import listened_block, probe_block
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.spec import TEXT_TOKENS, LanguageSpec, check_choice, layer_index
 from engine.errors import InputError
@@ -71,7 +71,7 @@ def load_language_backbone(
     if device.type == "cpu":
         use_fast_linear(model)
     ids = torch.full((1, len(lead) + context), separator, device=device)
-    after, _ = rehearse(
+    after, _ = probe_block(
         block, site, lambda: model.base_model(ids, use_cache=False), name, f"{ids.shape[1]} tokens", "chunks"
     )
     if after.shape[:2] != ids.shape:

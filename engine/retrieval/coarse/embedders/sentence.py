@@ -14,7 +14,7 @@ from transformers.utils.hub import cached_file
 
 from engine.backbones.checkpoints import CheckpointSource, explained
 from engine.backbones.quiet import quiet
-from engine.backbones.vectors import Vectors, memory_explained, unit
+from engine.backbones.vectors import Vectors, explain_out_of_memory, unit
 from engine.device import pick_device
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
@@ -84,7 +84,7 @@ class SentenceTransformerEmbedder:
         return self._encode(list(images))
 
     def _encode(self, items: list[Any]) -> Vectors:
-        with memory_explained(self._name):
+        with explain_out_of_memory(self._name):
             found = self._model.encode(items, convert_to_numpy=True, show_progress_bar=False)
         return unit(np.asarray(found, np.float32).reshape(len(items), -1))
 
