@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from engine.paths import ROOT
 
 
@@ -18,6 +20,7 @@ def run_python(code: str, *path: Path, cwd: Path) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow
 def test_transformers_runs_a_model_with_ours_on_the_path(tmp_path: Path) -> None:
     code = """
 import torch, transformers

@@ -44,6 +44,7 @@ for module, names in json.loads(sys.argv[1]).items():
 """
 
 
+@pytest.mark.slow
 def test_the_kernels_in_the_interpreter() -> None:
     """The files of ``gpu/`` on small shapes, in a process where Triton interprets."""
     folder = Path(__file__).parent / "gpu"
@@ -57,6 +58,7 @@ def test_the_kernels_in_the_interpreter() -> None:
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_kernels_compile(tmp_path: Path) -> None:
     """To a cubin, for A100 (8.0) and H100 / H200 (9.0); needs no GPU."""
     done = subprocess.run(

@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 from engine.activations import extract
 from engine.backbones import embedded, load_backbone
 from engine.corpus import Corpus, open_corpus
+from engine.demo.mllm.adapted import AdaptedModel
 from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
+from engine.demo.mllm.config import MllmConfig
 from engine.demo.mllm.pairs import TrainingPairs, as_dict, load_training_pairs
-from engine.demo.mllm.train import MllmConfig, Trainer
+from engine.demo.mllm.train import train
 from engine.demo.mllm.views import load_views
 from engine.files import read_json, write_json
 from engine.paths import DEMO_CORPUS, cache_dir
@@ -49,22 +51,23 @@ def build_demo_mllm(
     backbone = load_backbone(VISION, layer=-2, device=device, progress=progress)
     store = extract(backbone, corpus, cache_dir() / "stores" / "demo-clip-b16", progress=progress)
     sentences = SentenceEncoder(embedded.fetch(MODEL, progress)).embed(corpus.items["caption"].to_list())
-    train, validation = (load_training_pairs(corpus, store, split, sentences) for split in ("train", "validation"))
-    train = replace(
-        train,
+    material, validation = (load_training_pairs(corpus, store, split, sentences) for split in ("train", "validation"))
+    material = replace(
+        material,
         patches=torch.cat(
-            [train.patches, load_views(corpus, backbone, train.rows, config.views, work / "views.npy", progress)]
+            [material.patches, load_views(corpus, backbone, material.rows, config.views, work / "views.npy", progress)]
         ),
     )
 
     torch.manual_seed(config.seed)
     model, processor = assemble(progress)
-    best = Trainer(model, processor.tokenizer, config, work, device).train(train, validation, progress)
+    adapted = AdaptedModel(model, processor.tokenizer, config, device)
+    best = train(adapted, material, validation, work, progress)
     out.mkdir(parents=True, exist_ok=True)
     document = {
         "towers": [VISION, LANGUAGE],
         "corpus": corpus.hash,
-        "train": as_dict(train),
+        "train": as_dict(material),
         "validation": as_dict(validation),
         "config": asdict(config),
         "best": best,

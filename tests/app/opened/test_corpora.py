@@ -72,9 +72,12 @@ def test_a_corpus_whose_captions_were_rewritten_is_opened_again(
 
 def test_a_thumbnail_is_made_once(offered: corpora.CorpusEntry, monkeypatch: pytest.MonkeyPatch) -> None:
     assert offered.corpus is not None
+    decoded: list[int] = []
+    load = type(offered.corpus).load
+    monkeypatch.setattr(type(offered.corpus), "load", lambda self, item: decoded.append(item) or load(self, item))
     first = corpora.thumbnail(offered.corpus, 0)
-    monkeypatch.setattr(corpora, "_scaled", lambda corpus, item: b"again")
-    assert corpora.thumbnail(offered.corpus, 0) is first and corpora.thumbnail(offered.corpus, 1) == b"again"
+    assert corpora.thumbnail(offered.corpus, 0) is first and decoded == [0]
+    assert corpora.thumbnail(offered.corpus, 1) != first and decoded == [0, 1]
 
 
 def test_rows_and_splits_of_an_entry(offered: corpora.CorpusEntry) -> None:

@@ -35,6 +35,7 @@ def corpus(tmp_path: Path, encode: Callable[..., bytes]) -> Path:
     return tmp_path / "corpus"
 
 
+@pytest.mark.slow
 def test_from_pictures_to_a_sound_atlas(corpus: Path, tiny_clip: str, tmp_path: Path) -> None:
     training = TrainConfig(tokens=600, batch_tokens=48, device="cpu")
     recipe = Recipe(model=tiny_clip, n_atoms=12, training=training)

@@ -141,6 +141,7 @@ def test_resuming_gives_the_same_weights_to_the_bit(make_store, tmp_path: Path, 
         pd.testing.assert_frame_equal(*logs, check_exact=True)
 
 
+@pytest.mark.slow
 def test_kill_9_and_again_gives_the_same_weights(make_store, tmp_path: Path) -> None:
     store = make_store()
     options = {"tokens": 15000, "batch_tokens": 50, "lr": 3e-3, "log_every": 5}

@@ -77,8 +77,8 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
         from engine.activations import ActivationStore
         from engine.atlas import AtlasOptions, build_atlas
         from engine.atlas.build import token_pass
-        from engine.progress import Silent
-        class Fuse(Silent):
+        from engine.progress import SilentProgress
+        class Fuse(SilentProgress):
             left = 7
             def advance(self, count=1, note=""):
                 self.left -= 1

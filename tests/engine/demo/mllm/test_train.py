@@ -11,9 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.demo.mllm.adapted import AdaptedModel
+from engine.demo.mllm.config import MllmConfig
+from engine.demo.mllm.evaluation import validate
 from engine.demo.mllm.pairs import TrainingPairs
 from engine.demo.mllm.questions import JUDGEMENT_QUESTIONS
-from engine.demo.mllm.train import MllmConfig, Trainer
+from engine.demo.mllm.train import train
 from engine.progress import SilentProgress
 from engine.retrieval.fine.demo_model import merge_trained_weights
 
@@ -43,9 +46,9 @@ class Killer(SilentProgress):
 def test_it_learns_and_keeps_the_best(
     tiny: Callable[[], Any], tokenizer: Any, material: TrainingPairs, tmp_path: Path
 ) -> None:
-    trainer = Trainer(tiny(), tokenizer, replace(CONFIG, passes=40, every=80, rank=8, lora_lr=2e-2), tmp_path)
-    before = trainer.validate(material)
-    best = trainer.train(material, material, SilentProgress())
+    adapted = AdaptedModel(tiny(), tokenizer, replace(CONFIG, passes=40, every=80, rank=8, lora_lr=2e-2))
+    before = validate(adapted, material)
+    best = train(adapted, material, material, tmp_path, SilentProgress())
     assert best["top1"] >= before["top1"]
     # Two random layers learn which words are asked for and how captions go; the real towers learn the rest.
     assert best["mass"] > 20 * before["mass"]
@@ -58,10 +61,10 @@ def test_a_killed_training_goes_on_to_the_same_end(
 ) -> None:
     for folder in ("whole", "cut"):
         (tmp_path / folder).mkdir()
-    whole = Trainer(tiny(), tokenizer, CONFIG, tmp_path / "whole").train(material, material, SilentProgress())
+    whole = train(AdaptedModel(tiny(), tokenizer, CONFIG), material, material, tmp_path / "whole", SilentProgress())
     with pytest.raises(Killed):
-        Trainer(tiny(), tokenizer, CONFIG, tmp_path / "cut").train(material, material, Killer(13))
-    cut = Trainer(tiny(), tokenizer, CONFIG, tmp_path / "cut").train(material, material, SilentProgress())
+        train(AdaptedModel(tiny(), tokenizer, CONFIG), material, material, tmp_path / "cut", Killer(13))
+    cut = train(AdaptedModel(tiny(), tokenizer, CONFIG), material, material, tmp_path / "cut", SilentProgress())
     assert cut["step"] == whole["step"]
     one, other = (load_file(tmp_path / folder / "best.safetensors") for folder in ("whole", "cut"))
     for name, value in one.items():
@@ -72,14 +75,14 @@ def test_a_killed_training_goes_on_to_the_same_end(
 def test_what_is_saved_is_what_the_demo_model_puts_in(
     tiny: Callable[[], Any], tokenizer: Any, material: TrainingPairs, tmp_path: Path
 ) -> None:
-    trainer = Trainer(tiny(), tokenizer, CONFIG, tmp_path)
-    for name, parameter in trainer.trained.items():
+    trained = AdaptedModel(tiny(), tokenizer, CONFIG)
+    for name, parameter in trained.trained.items():
         if "lora_B" in name:
             parameter.normal_(0, 0.3)
-    trainer.save(tmp_path / "trained.safetensors")
-    trainer.model.eval()
+    trained.save(tmp_path / "trained.safetensors")
+    trained.model.eval()
     members = material.rows[:2]
-    adapted, packed = trainer.forward(
+    adapted, packed = trained.forward(
         material, members, JUDGEMENT_QUESTIONS[0].question, material.captions, material.captions[:2]
     )
 
