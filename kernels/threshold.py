@@ -1,4 +1,4 @@
-"""Codes of all scores above a threshold, one threshold an atom: the support of ReLU-like SAEs on the CSR path."""
+"""Codes of all scores above a threshold, one threshold per atom: the support of ReLU-like SAEs on the CSR path."""
 
 from __future__ import annotations
 

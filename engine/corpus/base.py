@@ -43,7 +43,7 @@ class Corpus:
     path : Path
         Where it was opened.
     items : DataFrame
-        One row an item (RangeIndex), columns as in ``engine.corpus.items.COLUMNS``.
+        One row per item (RangeIndex), columns as in ``engine.corpus.items.COLUMNS``.
     warnings : list of str
         What was left out or did not match when the corpus was opened, one sentence each.
 

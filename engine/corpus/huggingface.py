@@ -88,7 +88,7 @@ def open_saved(root: Path) -> Corpus:
 
 
 class ArrowImages:
-    """The image columns of memory-mapped Arrow files, one item a row, in the order of the files."""
+    """The image columns of memory-mapped Arrow files, one item per row, in the order of the files."""
 
     def __init__(self, root: Path, names: list[str], columns: list[pa.ChunkedArray]) -> None:
         self._root = root

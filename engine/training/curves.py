@@ -13,7 +13,7 @@ FOLDER = "tensorboard"
 
 
 class Curves:
-    """Writes every finished row of the log of every trainee, one TensorBoard run an SAE.
+    """Writes every finished row of the log of every trainee, one TensorBoard run per SAE.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A sweep as a TOML file: which activations, which seeds, which SAEs with which settings.
+"""A hyperparameter sweep as a TOML file: which activations, which seeds, which SAEs with which settings.
 
     store = "STORE"                 # paths are relative to where the command is run
     out = "FOLDER"

@@ -41,7 +41,7 @@ def embed_rows(
             path = parts / f"{number:06d}.npy"
             if not path.is_file():
                 vectors, readable = embed(block)
-                # A row that could not be read is kept as NaN: one file a block says everything.
+                # A row that could not be read is kept as NaN: one file per block says everything.
                 with atomic_path(path) as temporary, temporary.open("wb") as file:
                     np.save(file, np.where(readable[:, None], vectors, np.float32(np.nan)))
             progress.advance(len(block))

@@ -1,4 +1,4 @@
-"""A candidate as a scorer may read it, and what every scorer does alike: what of it is read, in which batches, how it fails."""
+"""What a scorer may read of a candidate, how candidates are batched, and the record of one that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every reader of a pool does alike, whatever its model: batches, finished records, failures that stay one candidate's."""
+"""What all scorers of a pool share: batches, finished records kept for reuse, and failures that affect one candidate only."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Scorer(Protocol):
         options: SearchOptions,
         cancelled: Callable[[], bool] = ...,
     ) -> Iterator[CandidateScored | CandidateFailed]:
-        """One event a candidate, as soon as it is known."""
+        """One event per candidate, as soon as it is known."""
 
     def clear(self) -> None:
         """Forget what earlier searches left in memory."""
@@ -63,7 +63,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class ScorerQuery:
-    """One query with its options, as a scorer sees them; ``digest`` is the id of the query's picture."""
+    """One query with its options, as a scorer receives them; ``digest`` is the id of the query's picture."""
 
     query: Query
     mode: Mode

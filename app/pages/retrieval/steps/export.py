@@ -1,4 +1,4 @@
-"""A search to take away: one row a candidate as CSV, everything as JSON, and the table on the page."""
+"""A search to take away: one row per candidate as CSV, everything as JSON, and the table on the page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 def as_csv(outcome: Outcome, captions: dict[int, str]) -> str:
-    """One row a candidate, best first."""
+    """One row per candidate, best first."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)

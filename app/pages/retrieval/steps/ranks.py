@@ -25,7 +25,7 @@ def ranks(scene: StepContext, outcome: Outcome) -> Html:
 
 
 def slope(scene: StepContext, outcome: Outcome) -> Html:
-    """Rank movement: coarse rank on the left, final place on the right, one line a candidate."""
+    """Rank movement: coarse rank on the left, final place on the right, one line per candidate."""
     rows = outcome.rows
     small = len(rows) > 16
     step = 24 if small else 50
