@@ -41,7 +41,7 @@ class SplitSAE(SparseAutoencoder):
             setattr(self.get_submodule(owner), last, nn.Parameter(value) if isinstance(tensor, nn.Parameter) else value)
 
     @torch.no_grad()
-    def full_tensor(self) -> SparseAutoencoder:
+    def whole(self) -> SparseAutoencoder:
         """The SAE with all atoms again, of the plain class, on the CPU. Every process calls it."""
         result, held = build_sae(self.config), named_tensors(self)
         for name, tensor in named_tensors(result).items():

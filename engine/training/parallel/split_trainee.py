@@ -42,7 +42,7 @@ class SplitTrainee(Trainee):
             if state := known[name]:
                 self.optimiser.state[parameter] = {key: placed(name, value, mesh) for key, value in state.items()}
 
-    def full_tensor(self) -> SparseAutoencoder:
+    def whole(self) -> SparseAutoencoder:
         return self._split.whole()
 
     def _clip(self, grad_clip: float) -> None:
