@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConfig
 
-from engine.backbones.checkpoints import CheckpointSource, explained, revision_of, vision_config
+from engine.backbones.checkpoints import CheckpointSource, checkpoint_errors, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
 from engine.backbones.quiet import quiet
 from engine.backbones.vectors import Vectors, explain_out_of_memory, unit
@@ -42,7 +42,7 @@ class DualEncoder:
         self._device = pick_device(device)
         vision = vision_config(config, source.name)
         text = config.get_text_config()
-        with quiet(), explained(source):
+        with quiet(), checkpoint_errors(source):
             self._tokenizer = AutoTokenizer.from_pretrained(source.location, **source.access)
             self._preprocessor = load_preprocessor(source, vision)
             model, report = AutoModel.from_pretrained(

@@ -123,7 +123,7 @@ class Corpus:
             raise UnreadableItem(f"{self._ids[item]} is not {'an image' if kind == 'image' else 'a text'}.")
 
 
-def several_captions(count: int, total: int) -> str:
+def several_captions_warning(count: int, total: int) -> str:
     """The sentence that warns of pictures with several captions."""
     return (
         f"{count:,} of {total:,} pictures have several captions; only the first of each is used, but a benchmark asks all "

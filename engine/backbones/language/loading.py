@@ -55,7 +55,7 @@ def load_language_backbone(
     n_layers = int(config.num_hidden_layers)
     index = layer_index(layer, n_layers, name)
     longest = getattr(config, "max_position_embeddings", None)
-    with checkpoints.explained(source):
+    with checkpoints.checkpoint_errors(source):
         tokenizer = AutoTokenizer.from_pretrained(source.location, **source.access)
         model = AutoModelForCausalLM.from_pretrained(
             source.location, config=config, dtype=torch.float32, **source.access

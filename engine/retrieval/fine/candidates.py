@@ -77,7 +77,7 @@ def digest(image: Image.Image | None) -> str:
     return hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).hexdigest()
 
 
-def failed(entry: PoolEntry, mode: Mode, error: Exception, start: float) -> CandidateFailed:
+def failed_record(entry: PoolEntry, mode: Mode, error: Exception, start: float) -> CandidateFailed:
     """The record of a candidate that could not be scored; ``start`` is when it was begun (``time.perf_counter``)."""
     took = (time.perf_counter() - start) * 1000
     return CandidateFailed(FineRecord(entry, None, mode, parsed=False, milliseconds=took, error=_sentence(error)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from engine.lru_cache import LRUCache
-from engine.retrieval.fine.candidates import CandidateView, batches, digest, failed
+from engine.retrieval.fine.candidates import CandidateView, batches, digest, failed_record
 from engine.retrieval.search.events import CandidateFailed, CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.search.query import Query, SearchOptions
 from engine.retrieval.search.ranking import Prior
@@ -149,7 +149,7 @@ class PoolScorer(ABC, Generic[T]):
             try:
                 fresh.append((place, self._task(search, view)))
             except Exception as error:
-                done[place] = failed(view.entry, search.mode, error, start)
+                done[place] = failed_record(view.entry, search.mode, error, start)
         for place, event in self._read(search, batch, fresh):
             done[place] = event
             if isinstance(event, CandidateScored) and (key := search.key(batch[place])) is not None:
@@ -172,7 +172,7 @@ class PoolScorer(ABC, Generic[T]):
                     yield from self._read(search, batch, [one])
                 return
             for place, _ in fresh:
-                yield place, failed(batch[place].entry, search.mode, error, start)
+                yield place, failed_record(batch[place].entry, search.mode, error, start)
             return
         share = (time.perf_counter() - start) * 1000 / len(fresh)
         for (place, _), (record, plain) in zip(fresh, scored, strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from transformers.utils.hub import cached_file
 
-from engine.backbones.checkpoints import CheckpointSource, explained
+from engine.backbones.checkpoints import CheckpointSource, checkpoint_errors
 from engine.backbones.quiet import quiet
 from engine.backbones.vectors import Vectors, explain_out_of_memory, unit
 from engine.device import pick_device
@@ -58,7 +58,7 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, source: CheckpointSource, device: str = "auto") -> None:
         library = require_sentence_transformers()
-        with quiet(), explained(source):
+        with quiet(), checkpoint_errors(source):
             self._model = library.SentenceTransformer(
                 source.location, device=str(pick_device(device)), local_files_only=source.offline
             )
