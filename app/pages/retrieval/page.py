@@ -90,7 +90,7 @@ def _welcome(session: RetrievalSession) -> None:
     if entry is None or entry.corpus is None:
         ui.empty("This corpus cannot be opened", entry.problem if entry is not None else "It is not in the list.")
         return
-    pictures.begin(session, entry)
+    pictures.first_pictures(session, entry)
     title = ui.plain(models.mllm_title())
     note = models.DEMO_NOTE if models.mllm() == models.DEMO else "Named with `atomscope serve --mllm`."
     st.caption(

@@ -145,7 +145,7 @@ def chooser(scene: StepContext, outcome: Outcome, row: PoolRow) -> Html:
     return tag("div", small, cls="as-chooser")
 
 
-def nothing(sentence: str) -> Html:
+def empty_step(sentence: str) -> Html:
     """A step that has nothing to show, and why."""
     return tag("section", tag("p", sentence, cls="as-caption"), cls="as-step")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backbones.vectors import Vectors, mix
+from engine.backbones.vectors import Vectors, mix_vectors
 from engine.files import atomic_path
 from engine.progress import Progress
 
@@ -69,7 +69,7 @@ def combine(path: Path, image: Vectors, text: Vectors, has: NDArray[np.bool_], s
             whole = np.lib.format.open_memmap(temporary, "w+", np.float32, image.shape)
             for start in range(0, len(image), 4096):
                 chosen = start + np.flatnonzero(has[start : start + 4096])
-                whole[chosen] = mix(image[chosen], text[chosen], share)
+                whole[chosen] = mix_vectors(image[chosen], text[chosen], share)
             whole.flush()
             del whole
     mapped: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -6,7 +6,7 @@ from app import atlas_ui, ui
 from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.layer_chart import layer_chart
-from app.pages.retrieval.view import chooser, nothing, signed
+from app.pages.retrieval.view import chooser, empty_step, signed
 from app.ui import Html, cut, tag
 from engine.retrieval.search.events import FineRecord
 
@@ -15,7 +15,7 @@ def enhancement(scene: StepContext, outcome: Outcome) -> Html:
     """Every candidate read without and with visual enhancement, and the entropy that decided."""
     row = outcome.chosen(scene.picked)
     if row is None:
-        return nothing("No candidate has been scored, so there is nothing to enhance.")
+        return empty_step("No candidate has been scored, so there is nothing to enhance.")
     on = scene.request.enhance != "off"
     both = [r for r in outcome.final if r.status == "scored" and r.plain is not None]
     plain = row.plain if row.plain is not None else (None if on else row.record)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from app import ui
 from app.pages.retrieval.outcome import Outcome, PoolSize
 from app.pages.retrieval.step_context import StepContext
-from app.pages.retrieval.view import nothing
+from app.pages.retrieval.view import empty_step
 from app.ui import Html, tag
 from app.ui.charts import chart
 
@@ -16,7 +16,7 @@ def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
     """Step 7: what every smaller pool would have given, for free."""
     sizes = outcome.pool_sizes(scene.answer, scene.request.tie == "on")
     if not sizes:
-        return nothing("Nothing was read, so there is nothing to compare pool sizes with.")
+        return empty_step("Nothing was read, so there is nothing to compare pool sizes with.")
     spans: list[tuple[int, int, int]] = []
     for size in sizes:
         if spans and spans[-1][2] == size.first:

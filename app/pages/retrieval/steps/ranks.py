@@ -5,7 +5,7 @@ from __future__ import annotations
 from app import ui, urls
 from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.step_context import StepContext
-from app.pages.retrieval.view import nothing, signed
+from app.pages.retrieval.view import empty_step, signed
 from app.ui import Html, cut, tag
 from app.ui.charts import chart
 
@@ -13,7 +13,7 @@ from app.ui.charts import chart
 def ranks(scene: StepContext, outcome: Outcome) -> Html:
     """Step 4: from coarse rank to final place."""
     if not outcome.rows:
-        return nothing("The pool is empty.")
+        return empty_step("The pool is empty.")
     risen = sum(row.entry.rank > row.place for row in outcome.rows)
     hint = f"{risen} of {len(outcome.rows)} rise" if outcome.read else "the model read nothing, so nothing moves"
     return tag(
