@@ -99,7 +99,7 @@ def _record(record: Any) -> dict[str, Any]:
     return {"item": entry["item"], "id": entry["id"]} | known
 
 
-def results_table(scene: StepContext, outcome: Outcome) -> Html:
+def results_table(context: StepContext, outcome: Outcome) -> Html:
     """All candidates with their figures, for the export step."""
     rows = [
         (

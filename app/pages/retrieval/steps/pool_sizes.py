@@ -12,9 +12,9 @@ from app.ui import Html, tag
 from app.ui.charts import chart
 
 
-def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
+def pool_sizes(context: StepContext, outcome: Outcome) -> Html:
     """Step 7: what every smaller pool would have given, for free."""
-    sizes = outcome.pool_sizes(scene.answer, scene.request.tie == "on")
+    sizes = outcome.pool_sizes(context.answer, context.request.tie == "on")
     if not sizes:
         return empty_step("Nothing was read, so there is nothing to compare pool sizes with.")
     spans: list[tuple[int, int, int]] = []
@@ -26,8 +26,8 @@ def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
     firsts = [
         tag(
             "figure",
-            scene.pic(first),
-            tag("figcaption", tag("b", _span(start, end)), scene.mark(first), scene.caption(first)),
+            context.pic(first),
+            tag("figcaption", tag("b", _span(start, end)), context.mark(first), context.caption(first)),
         )
         for start, end, first in spans
     ]
@@ -36,7 +36,7 @@ def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
         "Who is first",
         f"for every pool size up to {len(sizes)}; it changes {_times(changes)}. No new reading was needed",
     )
-    known = scene.answer is not None and outcome.pool is not None
+    known = context.answer is not None and outcome.pool is not None
     body = None
     if known and outcome.pool is not None:
         rank = outcome.pool.answer_rank

@@ -12,9 +12,9 @@ from app.ui import Bar, Html, cut, tag
 from engine.retrieval.search.events import TokenChance
 
 
-def prompt(scene: StepContext, outcome: Outcome) -> Html:
+def prompt(context: StepContext, outcome: Outcome) -> Html:
     """Step 6: exactly what the model was asked, and what it would say next."""
-    row = outcome.chosen(scene.picked)
+    row = outcome.chosen(context.picked)
     if row is None or row.record is None:
         return empty_step("No candidate has been scored, so there is no prompt to show.")
     record = row.record
@@ -40,8 +40,8 @@ def prompt(scene: StepContext, outcome: Outcome) -> Html:
     right = tag("div", ui.section("Its ten likeliest answers", mass), likeliest)
     return tag(
         "section",
-        ui.section("Candidate", cut(scene.caption(row.entry.item), 80)),
-        chooser(scene, outcome, row),
+        ui.section("Candidate", cut(context.caption(row.entry.item), 80)),
+        chooser(context, outcome, row),
         tag("div", left, right, cls="as-halves"),
         cls="as-step",
     )
