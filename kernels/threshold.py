@@ -39,7 +39,7 @@ def threshold_attention(
 
 
 def threshold_support(scores: Tensor, threshold: Tensor) -> Support:
-    """The entries of ``scores`` [N, M] above ``threshold`` [M]; ``p`` is what they exceed it by, ``tau`` is 0."""
+    """The entries of ``scores`` [N, M] above ``threshold`` [M]; ``p`` is the excess over the threshold, ``tau`` is 0."""
     if choose_backend("auto", scores.device, scores.dtype) == "numba":
         from kernels.numba_threshold import threshold_support as compiled
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SortKey(NamedTuple):
-    """One way to order atoms: what a person reads, the column of ``atlas.atoms`` (None: the id), and its direction."""
+    """One way to order atoms: its name on the page, the column of ``atlas.atoms`` (None: the id), and its direction."""
 
     words: str
     column: str | None

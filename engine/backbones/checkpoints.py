@@ -184,7 +184,7 @@ def revision_of(source: CheckpointSource) -> str:
 
 @contextmanager
 def checkpoint_errors(source: CheckpointSource) -> Iterator[None]:
-    """One sentence (``InputError`` or ``AtomscopeError``) for each way a checkpoint fails to load."""
+    """Turn every way in which a checkpoint fails to load into one sentence (``InputError`` or ``AtomscopeError``)."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:

@@ -78,7 +78,7 @@ class Corpus:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (hex) of what the corpus holds; worked out when first asked for.
+        """SHA-256 (hex) of the content of the corpus; computed on first use.
 
         It covers each item's id, split, label, caption and keywords, and its content: for our shards the SHA-256 of
         every shard in ``corpus.json`` (``validate_corpus`` checks that they are true); for files and foreign data sets

@@ -41,7 +41,7 @@ class AuxiliaryConfig(LinearConfig):
 
 
 class AuxiliarySAE(LinearSAE):
-    """A linear SAE whose dead atoms learn from what the live ones left."""
+    """A linear SAE whose dead atoms learn from the error that the live ones leave."""
 
     config: AuxiliaryConfig
 

@@ -44,7 +44,7 @@ class Curves:
                     writer.add_scalar(key, value, int(row["step"]))
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write the buffered rows and close the files."""
         for writer in self._writers:
             writer.close()
 

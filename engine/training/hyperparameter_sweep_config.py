@@ -54,7 +54,7 @@ _OWN = ("architecture", "name", "lr", "seed")
 
 @dataclass(frozen=True)
 class HyperparameterSweep:
-    """What a sweep file says, checked and with its grids written out.
+    """The content of a sweep file, checked, with its grids written out.
 
     Attributes
     ----------

@@ -101,7 +101,7 @@ def read_whole(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def damaged_file(path: Path, reason: str) -> InputError:
-    """The sentence for a file that cannot be read."""
+    """The error for a file that cannot be read."""
     line = " ".join(reason.split())[:200]
     return InputError(f"{path} is damaged ({line}). `atomscope validate {path.parent}` lists every fault of the atlas.")
 

@@ -1,4 +1,4 @@
-"""What the demo model learns from: the losses on one group of pictures and captions."""
+"""The losses that train the demo model, on one group of pictures and captions."""
 
 from __future__ import annotations
 

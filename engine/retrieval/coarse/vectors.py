@@ -1,4 +1,4 @@
-"""Embedding a whole corpus into a ``.npy`` file: block by block, so that a stopped run goes on where it was."""
+"""Embedding a whole corpus into a ``.npy`` file: block by block, so that a run that was stopped continues there."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Statement:
-    """What is to be judged about a query and one candidate.
+    """The statement about a query and one candidate that the model judges.
 
     A text query against a picture and a picture query against a caption are the same statement: (picture, caption).
 

@@ -76,7 +76,7 @@ class ScorerQuery:
         return self.mode == "listwise"
 
     def key(self, view: CandidateView) -> Any:
-        """Under what a finished record is found again; None when the candidate's picture has no key."""
+        """The key under which a finished record is kept; None when the candidate's picture has no key."""
         if self.together or (view.image is not None and not view.key):
             return None
         options = (self.options.view, self.options.enhancement, self.options.trace)
