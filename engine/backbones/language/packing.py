@@ -26,7 +26,7 @@ _BATCH = 1024
 
 
 class PackedTexts(Corpus):
-    """Chunks of a text corpus; one item a chunk, whose ``caption`` is its decoded text.
+    """Chunks of a text corpus; one item per chunk, whose ``caption`` is its decoded text.
 
     Attributes
     ----------
