@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from engine._rooms import guard_kernels
+from engine._kernels_guard import guard_kernels
 
 guard_kernels(Path(__file__).resolve().parent.parent)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -28,7 +28,7 @@ class _Values:
     """The values of one function for one object, by its other arguments; the one used longest ago goes first."""
 
     def __init__(self, most: int) -> None:
-        self._known: Recent[Hashable, tuple[Any]] = Recent(most)
+        self._known: LRUCache[Hashable, tuple[Any]] = LRUCache(most)
         self._locks: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 

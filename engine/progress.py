@@ -25,7 +25,7 @@ class Progress(Protocol):
         """Something was skipped or looks wrong, and the work goes on."""
 
 
-class Silent:
+class SilentProgress:
     """A Progress that says nothing; warnings are collected in ``warnings``."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kernels.codes import SparseCodes as SparseCodes
     from kernels.decode import sparse_decode as sparse_decode
     from kernels.products import linear as linear
-    from kernels.products import quicken as quicken
+    from kernels.products import use_fast_linear as use_fast_linear
     from kernels.rows import Support as Support
     from kernels.sparsemax import sparsemax_codes as sparsemax_codes
     from kernels.support import sparsemax_support as sparsemax_support
@@ -35,7 +35,7 @@ _HOMES = {
     "batch_topk_attention": "kernels.topk",
     "batch_topk_codes": "kernels.topk",
     "linear": "kernels.products",
-    "quicken": "kernels.products",
+    "use_fast_linear": "kernels.products",
     "sparse_attention": "kernels.attention",
     "sparse_attention_with_threshold": "kernels.attention",
     "sparse_decode": "kernels.decode",

@@ -27,7 +27,7 @@ def compiled(fastmath: set[str] | bool = False) -> Callable[[F], F]:
 
 
 @compiled()
-def grown(old: Any, used: int, new: Any) -> Any:
+def copy_prefix(old: Any, used: int, new: Any) -> Any:
     """``new``, a longer array, with the first ``used`` values of ``old``."""
     new[:used] = old[:used]
     return new
@@ -37,7 +37,7 @@ def grown(old: Any, used: int, new: Any) -> Any:
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def over_rows(function: Callable[[int, int], T], n_rows: int, smallest: int = 32) -> list[T]:
+def parallel_over_rows(function: Callable[[int, int], T], n_rows: int, smallest: int = 32) -> list[T]:
     """``function(start, stop)`` over consecutive row ranges, on as many threads as torch uses; results in order.
 
     For compiled functions that release the GIL. Plain threads rather than numba's own parallel loops: those abort the

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.compiled import compiled, grown, over_rows
+from kernels.compiled import compiled, copy_prefix, parallel_over_rows
 from kernels.rows import Support, explain_bad_row
 
 _BLOCK = 64  # candidates are looked for 64 scores at a time: four AVX-512 registers
@@ -40,7 +40,7 @@ def support(scores: Tensor) -> Support:
     n_rows, n_atoms = scores.shape
     matrix = scores.contiguous().numpy()
     groups = _n_groups(n_atoms)
-    parts = over_rows(lambda start, stop: support_rows(matrix, start, stop, groups), n_rows)
+    parts = parallel_over_rows(lambda start, stop: support_rows(matrix, start, stop, groups), n_rows)
     for *_, bad_row in parts:
         if bad_row >= 0:
             raise explain_bad_row(bad_row, scores[bad_row])
@@ -59,7 +59,7 @@ def topk_support(scores: Tensor, k: int) -> Support:
     matrix = scores.contiguous().numpy()
     col, z = np.empty((n_rows, k), np.int32), np.empty((n_rows, k), np.float32)
     groups = _n_groups(n_atoms)
-    bad = over_rows(lambda start, stop: _topk_rows(matrix, k, groups, col, z, start, stop), n_rows)
+    bad = parallel_over_rows(lambda start, stop: _topk_rows(matrix, k, groups, col, z, start, stop), n_rows)
     for row in bad:
         if row >= 0:
             raise ValueError(f"Row {row} of the scores has a NaN or infinite top-k score; check what produced it.")
@@ -211,9 +211,9 @@ def support_rows(scores: Any, start: int, stop: int, groups: int) -> Any:
 
         if n + count > room:
             room = max(2 * room, n + count)
-            col = grown(col, n, np.empty(room, np.int32))
-            z = grown(z, n, np.empty(room, np.float32))
-            p = grown(p, n, np.empty(room, np.float32))
+            col = copy_prefix(col, n, np.empty(room, np.int32))
+            z = copy_prefix(z, n, np.empty(room, np.float32))
+            p = copy_prefix(p, n, np.empty(room, np.float32))
         for j in range(candidates):
             if shifted[j] > threshold:
                 col[n] = some_col[j]

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.compiled import compiled, over_rows
+from kernels.compiled import compiled, parallel_over_rows
 
 
 def gathered_dots(crow: Tensor, col: Tensor, left: Tensor, table: Tensor) -> Tensor:
     """``left[i] . table[col[e]]`` for every entry ``e`` of row ``i``: float32 [nnz]."""
     out = torch.empty(col.numel())
     entries, atoms, rows, others, result = (tensor.contiguous().numpy() for tensor in (crow, col, left, table, out))
-    over_rows(lambda start, stop: _dot_rows(entries, atoms, rows, others, result, start, stop), len(crow) - 1)
+    parallel_over_rows(lambda start, stop: _dot_rows(entries, atoms, rows, others, result, start, stop), len(crow) - 1)
     return out
 
 

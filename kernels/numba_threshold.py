@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.compiled import compiled, grown, over_rows
+from kernels.compiled import compiled, copy_prefix, parallel_over_rows
 from kernels.rows import Support
 
 _BLOCK = 64  # scores looked at together: four AVX-512 registers
@@ -19,7 +19,7 @@ def threshold_support(scores: Tensor, threshold: Tensor) -> Support:
     """See :func:`kernels.threshold.threshold_support`; float32 [N, M] and [M]."""
     n_rows, n_atoms = scores.shape
     matrix, limits = scores.contiguous().numpy(), threshold.contiguous().numpy()
-    parts = over_rows(lambda start, stop: _rows_above(matrix, limits, start, stop), n_rows)
+    parts = parallel_over_rows(lambda start, stop: _rows_above(matrix, limits, start, stop), n_rows)
     for *_, bad_row in parts:
         if bad_row >= 0:
             raise ValueError(f"Row {bad_row} of the scores holds NaN or +inf; check what produced it.")
@@ -46,8 +46,8 @@ def _rows_above(scores: Any, limits: Any, start: int, stop: int) -> Any:
         before = n
         if n + n_atoms > room:
             room = 2 * room
-            col = grown(col, n, np.empty(room, np.int32))
-            z = grown(z, n, np.empty(room, np.float32))
+            col = copy_prefix(col, n, np.empty(room, np.int32))
+            z = copy_prefix(z, n, np.empty(room, np.float32))
         for first in range(0, whole, _BLOCK):
             block, bounds = row[first : first + _BLOCK], limits[first : first + _BLOCK]
             hits = 0

@@ -57,18 +57,18 @@ def score_product(q: Tensor, atoms: Tensor) -> Tensor:
         return linear(q, atoms)
 
 
-class QuickLinear(nn.Linear):
+class FastLinear(nn.Linear):
     """``nn.Linear`` computed by :func:`linear`: the same parameters, the same state dict."""
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
 
 
-def quicken(module: nn.Module) -> nn.Module:
+def use_fast_linear(module: nn.Module) -> nn.Module:
     """Let every plain ``nn.Linear`` inside ``module`` compute by :func:`linear`; changes and returns the module."""
     for child in module.modules():
         if type(child) is nn.Linear:
-            child.__class__ = QuickLinear
+            child.__class__ = FastLinear
     return module
 
 

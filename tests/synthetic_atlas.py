@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from engine.atlas.build.accumulators import RESERVOIR, Accumulators, Batch
+from engine.atlas.build.accumulators import RESERVOIR, Accumulators, ItemBatch
 from engine.atlas.build.exemplars import BAND_SIZE, BANDS, choose_exemplars
 from engine.atlas.build.pass_plan import label_ids
 from engine.atlas.build.statistics import AtomStatistics, measure_atoms, share_of_labels
@@ -74,7 +74,7 @@ def write_synthetic_atlas(path: Path | str, n_atoms: int = 4096, n_items: int = 
     ids, names = label_ids(labels, n_atoms)
     edges = np.concatenate([[0.0], np.geomspace(0.02, 12.0, 48)])
     acc = Accumulators(n_atoms, len(names), embeddings.shape[1], edges, TOP_N)
-    acc.add(Batch(codes.crow, codes.col, codes.val, 0, POSITIONS, ids, embeddings))
+    acc.add(ItemBatch(codes.crow, codes.col, codes.val, 0, POSITIONS, ids, embeddings))
     exemplars = choose_exemplars(acc)
     measured = measure_atoms(acc, exemplars, labels, embeddings, n_items * POSITIONS)
     support = np.diff(codes.crow).reshape(n_items, POSITIONS)
@@ -168,7 +168,7 @@ def _neighbours(directions: NDArray[np.float32], cluster: NDArray[np.int32], sam
 
     from engine.atlas.build.nearest import Nearest, nearest_directions, nearest_firing
     from engine.atlas.build.neighbours import merge
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
 
     live = np.flatnonzero(cluster >= 0)
     sizes = np.bincount(cluster[live])
@@ -179,7 +179,9 @@ def _neighbours(directions: NDArray[np.float32], cluster: NDArray[np.int32], sam
     index, cosine = np.zeros((len(live), width), np.int32), np.zeros((len(live), width), np.float32)
     for c in np.unique(home):
         members = np.flatnonzero(home == c)
-        near, cosine[members], _ = nearest_directions(torch.from_numpy(directions[live[members]]), width, Silent())
+        near, cosine[members], _ = nearest_directions(
+            torch.from_numpy(directions[live[members]]), width, SilentProgress()
+        )
         index[members] = members[near]
     together = nearest_firing(sampled.crow, sampled.col, len(cluster), NEIGHBOURS)
     decoder = Nearest(index, cosine, np.full(len(live), width, np.int32))

@@ -31,7 +31,7 @@ def show_notices() -> None:
         st.info(plain(sentence), icon=":material/info:")
 
 
-def no_atlas(entries: Iterable[atlases.Entry]) -> None:
+def no_atlas(entries: Iterable[atlases.AtlasEntry]) -> None:
     """The whole page when no atlas could be opened."""
     st.html(str(tag("header", tag("h1", "No atlas to show yet"), cls="as-title")))
     for entry in entries:

@@ -23,7 +23,7 @@ _LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
-class Entry:
+class AtlasEntry:
     """One folder the server was asked to show: an open atlas, or one sentence that says why it cannot be opened."""
 
     path: Path
@@ -37,7 +37,7 @@ def atlas_paths() -> list[Path]:
     return named or demo_atlases()
 
 
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[AtlasEntry, ...]:
     """Every folder that was named, opened. Two folders of the same content are shown once.
 
     A folder that was rebuilt since (its ``atlas.json`` is another file) is opened again.
@@ -46,21 +46,21 @@ def entries() -> tuple[Entry, ...]:
 
 
 @lru_cache(maxsize=4)
-def _entries(stamped: tuple[tuple[Path, Stamp | None], ...]) -> tuple[Entry, ...]:
+def _entries(stamped: tuple[tuple[Path, Stamp | None], ...]) -> tuple[AtlasEntry, ...]:
     from engine.atlas import Atlas
 
-    opened: list[Entry] = []
+    opened: list[AtlasEntry] = []
     keys: set[str] = set()
     with _LOCK:
         for path, _ in stamped:
             try:
                 atlas = Atlas.open(path)
             except AtomscopeError as error:
-                opened.append(Entry(path, None, str(error)))
+                opened.append(AtlasEntry(path, None, str(error)))
                 continue
             if atlas.key not in keys:
                 keys.add(atlas.key)
-                opened.append(Entry(path, atlas))
+                opened.append(AtlasEntry(path, atlas))
     return tuple(opened)
 
 

@@ -37,7 +37,7 @@ _LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
-class Entry:
+class CorpusEntry:
     """One corpus of the list, open, or with one sentence that says why it cannot be opened.
 
     Attributes
@@ -98,12 +98,12 @@ def key_of(path: Path) -> str:
 
 Stamps = tuple[Stamp | None, ...]
 
-_entries: dict[str, tuple[Path, Stamps, Entry]] = {}
+_entries: dict[str, tuple[Path, Stamps, CorpusEntry]] = {}
 _by_content: WeakValueDictionary[str, Corpus] = WeakValueDictionary()
 """Every corpus that anybody still shows, also one that was opened anew since."""
 
 
-def entry(key: str) -> Entry | None:
+def entry(key: str) -> CorpusEntry | None:
     """The corpus with this key, opened now if it was not yet; None if there is no such key.
 
     It is opened again when a file that describes it (its manifest, its captions) is another one than before. Pictures that are
@@ -123,15 +123,15 @@ def _stamps(path: Path) -> Stamps:
     return tuple(stamp(file) for file in ([path / name for name in _DESCRIBING] if path.is_dir() else [path]))
 
 
-def _open(key: str, path: Path) -> Entry:
+def _open(key: str, path: Path) -> CorpusEntry:
     from engine.corpus import open_corpus
 
     try:
         corpus = open_corpus(path)
         _by_content[corpus.hash[:12]] = corpus
     except AtomscopeError as error:
-        return Entry(key, path, None, str(error))
-    return Entry(key, path, corpus)
+        return CorpusEntry(key, path, None, str(error))
+    return CorpusEntry(key, path, corpus)
 
 
 def find(content: str) -> Corpus | None:

@@ -39,7 +39,7 @@ WEIGHTS = "atomscope demo weights"
 _DEMO_PARTS = {"coarse": ("clip-vit-b16", "minilm-l6-v2"), "fine": ("clip-vit-b16", "smollm2-135m")}
 
 
-class Lazy(Generic[T]):
+class LoadedOnce(Generic[T]):
     """Something large, made at most once and then shared. An attempt that failed may be made again."""
 
     def __init__(self, make: Callable[[Progress], T]) -> None:
@@ -90,7 +90,7 @@ def _refuse_missing(stage: str) -> None:
 
 
 @lru_cache(maxsize=2)
-def embedder(name: str = DEMO) -> Lazy[Embedder]:
+def embedder(name: str = DEMO) -> LoadedOnce[Embedder]:
     """The encoders of the coarse stage."""
 
     def make(progress: Progress) -> Embedder:
@@ -100,11 +100,11 @@ def embedder(name: str = DEMO) -> Lazy[Embedder]:
 
         return load_embedder(name, progress=progress)
 
-    return Lazy(make)
+    return LoadedOnce(make)
 
 
 @derived(most=2)
-def collection(corpus: Corpus, name: str = DEMO) -> Lazy[Collection]:
+def collection(corpus: Corpus, name: str = DEMO) -> LoadedOnce[Collection]:
     """A corpus with its vectors by the embedder of this name."""
 
     def make(progress: Progress) -> Collection:
@@ -112,16 +112,16 @@ def collection(corpus: Corpus, name: str = DEMO) -> Lazy[Collection]:
 
         return open_collection(corpus, embedder(name).get(progress), progress)
 
-    return Lazy(make)
+    return LoadedOnce(make)
 
 
-def scorer() -> Lazy[FineScorer]:
+def scorer() -> LoadedOnce[FineScorer]:
     """The model that reads the candidates; a folder whose ``config.json`` was rewritten is loaded again."""
     return _scorer(mllm(), stamp(Path(mllm()) / "config.json"))
 
 
 @lru_cache(maxsize=1)
-def _scorer(name: str, config: Stamp | None) -> Lazy[FineScorer]:
+def _scorer(name: str, config: Stamp | None) -> LoadedOnce[FineScorer]:
     def make(progress: Progress) -> FineScorer:
         if name == DEMO:
             _refuse_missing("fine")
@@ -131,11 +131,11 @@ def _scorer(name: str, config: Stamp | None) -> Lazy[FineScorer]:
 
         return FineScorer(load_mllm(name, progress=progress), progress=progress)
 
-    return Lazy(make)
+    return LoadedOnce(make)
 
 
 @lru_cache(maxsize=2)
-def encoder(atlas: Atlas) -> Lazy[Encoder]:
+def encoder(atlas: Atlas) -> LoadedOnce[Encoder]:
     """Backbone and SAE of an atlas, to see the concepts in a picture. A rebuilt atlas is another object, with another encoder."""
 
     def make(progress: Progress) -> Encoder:
@@ -147,7 +147,7 @@ def encoder(atlas: Atlas) -> Lazy[Encoder]:
         progress.start(f"Loading {name} and the SAE", None)
         return Encoder.of(atlas, progress)
 
-    return Lazy(make)
+    return LoadedOnce(make)
 
 
 def sae(folder: Path) -> SparseAutoencoder:

@@ -3,7 +3,7 @@
 A page builds :class:`Html` with these functions and shows it with :func:`live`; it holds no markup of its own.
 """
 
-from app.ui.browser import Event, install_style, live, open_page
+from app.ui.browser import MarkupEvent, install_style, live, open_page
 from app.ui.charts import Bar, bars, colour, histogram, legend, patch_grid, range_rows, table
 from app.ui.html import Html, join, tag
 from app.ui.notices import empty, onboarding, plain, warn
@@ -14,7 +14,7 @@ from app.ui.words import cut
 
 __all__ = [
     "Bar",
-    "Event",
+    "MarkupEvent",
     "Figure",
     "Html",
     "bars",

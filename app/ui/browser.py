@@ -23,7 +23,7 @@ from app.ui.html import Html
 _HERE = Path(__file__).parent
 
 
-class Event(NamedTuple):
+class MarkupEvent(NamedTuple):
     """What a person did inside the markup."""
 
     on: str
@@ -33,10 +33,10 @@ class Event(NamedTuple):
 def live(
     html: Html,
     key: str,
-    on_event: Callable[[Event], None] | None = None,
+    on_event: Callable[[MarkupEvent], None] | None = None,
     prefetch: Sequence[str] = (),
     width: Literal["stretch", "content"] = "stretch",
-) -> Event | None:
+) -> MarkupEvent | None:
     """Show ``html`` and return the event of this run, if there was one.
 
     Parameters
@@ -75,11 +75,11 @@ def unpack(data: bytes) -> dict[str, Any]:
     return packed
 
 
-def _read(raw: Any) -> Event | None:
+def _read(raw: Any) -> MarkupEvent | None:
     # The browser sent it: check its shape before anyone uses it.
     if not isinstance(raw, dict) or not isinstance(raw.get("on"), str):
         return None
-    return Event(raw["on"], str(raw.get("value", ""))[:200])
+    return MarkupEvent(raw["on"], str(raw.get("value", ""))[:200])
 
 
 def _component() -> Any:

@@ -6,7 +6,7 @@ The layout on disk is specified in ``FORMAT.md`` beside this file.
 from __future__ import annotations
 
 from engine.activations.extraction import extract
-from engine.activations.shuffling import Batch
+from engine.activations.shuffling import TokenBatch
 from engine.activations.store import ActivationStore
 
-__all__ = ["ActivationStore", "Batch", "extract"]
+__all__ = ["ActivationStore", "TokenBatch", "extract"]

@@ -21,7 +21,7 @@ from engine.corpus import Corpus
 from engine.distributed import ALONE, Group
 from engine.errors import AtomscopeError, InputError
 from engine.files import explain_os_errors
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 
 def extract(
@@ -68,7 +68,7 @@ def extract(
     AtomscopeError
         If the disk is full, the folder cannot be written, or an activation is not finite in ``dtype``.
     """
-    path, progress = Path(out), group.progress(progress or Silent())
+    path, progress = Path(out), group.progress(progress or SilentProgress())
     if dtype not in DTYPES:
         raise InputError(f"Unknown dtype {dtype!r}; choose one of: {', '.join(DTYPES)}.")
     if batch_size is not None and batch_size < 1:

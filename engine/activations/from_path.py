@@ -17,7 +17,7 @@ from engine.activations.store import ActivationStore
 from engine.backbones import Backbone, BackboneSpec, LanguageBackbone, load_backbone
 from engine.corpus import open_corpus
 from engine.distributed import joined
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 DEFAULT_MODEL = {"image": "clip-vit-b16", "text": "smollm2-135m"}
 
@@ -118,7 +118,7 @@ def extract_path(
         As ``open_corpus``, ``load_backbone`` and ``engine.activations.extract`` do.
     """
     with joined() as group:
-        progress = group.progress(progress or Silent())
+        progress = group.progress(progress or SilentProgress())
         corpus = open_corpus(options.corpus, options.captions)
         for warning in corpus.warnings:
             progress.warn(warning)

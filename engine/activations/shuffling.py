@@ -22,7 +22,7 @@ RUN_BYTES = 96_000
 Read = Callable[[int, int, int], np.ndarray]  # item, first position, last position + 1 -> [positions, d]
 
 
-class Batch(NamedTuple):
+class TokenBatch(NamedTuple):
     """Some tokens of a store.
 
     Attributes
@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     tokens: Tensor
 
 
-def ordered(read: Read, rows: NDArray[np.int64], positions: int, size: int, start: int) -> Iterator[Batch]:
+def ordered(read: Read, rows: NDArray[np.int64], positions: int, size: int, start: int) -> Iterator[TokenBatch]:
     """Batches of ``size`` tokens in the order of ``rows``, from batch ``start`` on; the last may be smaller."""
     total = len(rows) * positions
     for first in range(start * size, total, size):
@@ -50,7 +50,7 @@ def ordered(read: Read, rows: NDArray[np.int64], positions: int, size: int, star
             ids.append(np.arange(row * positions + position, row * positions + end))
             first += end - position
         x = np.concatenate(pieces).astype(np.float32, copy=False)
-        yield Batch(torch.from_numpy(x), torch.from_numpy(np.concatenate(ids)))
+        yield TokenBatch(torch.from_numpy(x), torch.from_numpy(np.concatenate(ids)))
 
 
 def shuffled(
@@ -63,7 +63,7 @@ def shuffled(
     seed: tuple[int, int],
     start: int,
     buffer_bytes: int = BUFFER_BYTES,
-) -> Iterator[Batch]:
+) -> Iterator[TokenBatch]:
     """Batches of ``size`` tokens in random order, from batch ``start`` on; the last may be smaller.
 
     Parameters
@@ -121,4 +121,4 @@ def shuffled(
             x[part], tokens[part] = buffer[deal[low:high]], ids[deal[low:high]]
             done = part.stop
             first += part.stop - part.start
-        yield Batch(torch.from_numpy(x), torch.from_numpy(tokens))
+        yield TokenBatch(torch.from_numpy(x), torch.from_numpy(tokens))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.activations.layout import DTYPES, EMBEDDINGS, ITEMS, STARTS, TOKENS, content_hash, read_manifest
-from engine.activations.shuffling import BUFFER_BYTES, Batch, ordered, shuffled
+from engine.activations.shuffling import BUFFER_BYTES, TokenBatch, ordered, shuffled
 from engine.errors import InputError
 from engine.files import sha256
 
@@ -137,7 +137,7 @@ class ActivationStore:
         epoch: int = 0,
         start: int = 0,
         buffer_bytes: int = BUFFER_BYTES,
-    ) -> Iterator[Batch]:
+    ) -> Iterator[TokenBatch]:
         """One pass over the tokens of ``rows``, in batches of ``batch_tokens``; only the last may be smaller.
 
         Parameters
@@ -156,7 +156,7 @@ class ActivationStore:
 
         Yields
         ------
-        Batch
+        TokenBatch
             ``x`` float32 [n, d] and ``tokens`` int64 [n], where a token is item * P + position.
         """
         if batch_tokens < 1:

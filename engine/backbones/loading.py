@@ -19,8 +19,8 @@ from engine.backbones.quiet import quiet
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
 from engine.device import pick_device
 from engine.errors import InputError
-from engine.progress import Progress, Silent
-from kernels.products import quicken
+from engine.progress import Progress, SilentProgress
+from kernels.products import use_fast_linear
 
 
 @overload
@@ -121,7 +121,7 @@ def load_backbone(
     block, listened = listened_block(tower, n_layers, index, site, f"{model} ({config.model_type})")
     tower = tower.to(target)
     if target.type == "cpu":
-        quicken(tower)
+        use_fast_linear(tower)
     grid = _grid(preprocessor.size, vision.patch_size)
     grey = torch.zeros(1, 3, *preprocessor.size, device=target)
     pixels = f"{preprocessor.size[1]} x {preprocessor.size[0]} pixels"
@@ -203,7 +203,7 @@ def load_backbone_of(
         fault = f"he weights of {name} are not those {made} was made with"
         if strict:
             raise InputError(f"T{fault}.")
-        (progress or Silent()).warn(f"t{fault}; the figures may differ")
+        (progress or SilentProgress()).warn(f"t{fault}; the figures may differ")
     return backbone
 
 

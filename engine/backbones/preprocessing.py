@@ -30,7 +30,7 @@ from transformers.utils.constants import (
 )
 from transformers.utils.hub import cached_file
 
-from engine.backbones.checkpoints import Source
+from engine.backbones.checkpoints import CheckpointSource
 from engine.errors import InputError
 
 _RECORDED = (
@@ -107,7 +107,7 @@ class Preprocessor:
         return int(array.shape[1]), int(array.shape[2])
 
 
-def load_preprocessor(source: Source, vision: PretrainedConfig) -> Preprocessor:
+def load_preprocessor(source: CheckpointSource, vision: PretrainedConfig) -> Preprocessor:
     """The image processor of a checkpoint.
 
     Parameters
@@ -134,7 +134,7 @@ def load_preprocessor(source: Source, vision: PretrainedConfig) -> Preprocessor:
         raise InputError(f"{source.name} cannot be used: {error}.") from error
 
 
-def _fallback(source: Source, model_type: str, size: tuple[int, int] | None) -> BaseImageProcessor:
+def _fallback(source: CheckpointSource, model_type: str, size: tuple[int, int] | None) -> BaseImageProcessor:
     values = _stored_values(source)
     if not values:
         if size is None:
@@ -146,7 +146,7 @@ def _fallback(source: Source, model_type: str, size: tuple[int, int] | None) -> 
     return ViTImageProcessorPil(**{key: value for key, value in values.items() if key in _RECORDED})
 
 
-def _stored_values(source: Source) -> dict[str, Any]:
+def _stored_values(source: CheckpointSource) -> dict[str, Any]:
     try:
         name = "preprocessor_config.json"
         path = cached_file(source.location, name, _raise_exceptions_for_missing_entries=False, **source.access)

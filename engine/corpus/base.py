@@ -20,7 +20,7 @@ BLOCK = 16 * 1024
 STRIDE = 2**20
 
 
-class Source(Protocol):
+class ItemSource(Protocol):
     """Where the bytes of a corpus lie. Must bear calls from several threads."""
 
     def read(self, item: int) -> bytes:
@@ -58,7 +58,7 @@ class Corpus:
         name: str,
         path: Path,
         items: pd.DataFrame,
-        source: Source,
+        source: ItemSource,
         digest: Callable[[], str],
         warnings: Iterable[str] = (),
         captions: Sequence[Sequence[str]] | None = None,

@@ -28,7 +28,7 @@ _NUMBERED = re.compile(r"(\.\w+)#\d+$")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CaptionRow:
     """One entry of a captions file.
 
     Attributes
@@ -58,7 +58,7 @@ def is_captions_file(path: Path) -> bool:
     return bool(_TOKEN.match(first)) or {"file", "caption"} <= set(recognise(first.split(separator_of(first))))
 
 
-def read_captions(path: Path, needed: Sequence[str] = ()) -> list[Row]:
+def read_captions(path: Path, needed: Sequence[str] = ()) -> list[CaptionRow]:
     """All rows of a captions file, in its order; a picture with several captions may have several rows.
 
     Parameters
@@ -82,7 +82,7 @@ def read_captions(path: Path, needed: Sequence[str] = ()) -> list[Row]:
     return _read_table(path, needed)
 
 
-def _read_table(path: Path, needed: Sequence[str]) -> list[Row]:
+def _read_table(path: Path, needed: Sequence[str]) -> list[CaptionRow]:
     columns, table = read_table(path, ("file", *needed))
     known = recognise(columns)
     file = known.pop("file", None)
@@ -94,7 +94,7 @@ def _read_table(path: Path, needed: Sequence[str]) -> list[Row]:
             raise InputError(f"{path} has no column of {meaning}s: call it {meaning} ({has}).")
     caption = known.get("caption")
     return [
-        Row(
+        CaptionRow(
             _NUMBERED.sub(r"\1", text(row.get(file))),
             {meaning: clean(meaning, row.get(name)) for meaning, name in known.items()},
             tuple(captions_of(row.get(caption))) if caption is not None else (),
@@ -103,7 +103,7 @@ def _read_table(path: Path, needed: Sequence[str]) -> list[Row]:
     ]
 
 
-def _read_token(path: Path) -> list[Row]:
+def _read_token(path: Path) -> list[CaptionRow]:
     rows = []
     for number, line in enumerate(read_lines(path), 1):
         match = _TOKEN.match(line)
@@ -114,7 +114,7 @@ def _read_token(path: Path) -> list[Row]:
     return rows
 
 
-def _read_json(path: Path) -> list[Row]:
+def _read_json(path: Path) -> list[CaptionRow]:
     document = read_json(path)
     try:
         if "annotations" in document:
@@ -137,6 +137,6 @@ def _read_json(path: Path) -> list[Row]:
         ) from None
 
 
-def _row(file: str, captions: list[str], split: str = "") -> Row:
+def _row(file: str, captions: list[str], split: str = "") -> CaptionRow:
     said = tuple(caption for caption in captions if caption)
-    return Row(file, {"caption": said[0] if said else "", "split": split}, said)
+    return CaptionRow(file, {"caption": said[0] if said else "", "split": split}, said)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.corpus.base import Corpus, digest_files, digest_items, several_captions
-from engine.corpus.captions import AUTOMATIC, Row, read_captions
+from engine.corpus.captions import AUTOMATIC, CaptionRow, read_captions
 from engine.corpus.images import EXTENSIONS, OTHER_PICTURES, UnreadableItem, looks_like_image, read_limited
 from engine.corpus.items import id_fault, items_frame, usual_split
 from engine.corpus.matching import finder
@@ -64,7 +64,7 @@ def list_files(root: Path) -> Listing:
     return listing
 
 
-class Files:
+class FolderFiles:
     """Items that are whole files below a folder."""
 
     def __init__(self, root: Path, names: list[str]) -> None:
@@ -113,7 +113,7 @@ def open_image_folder(root: Path, listing: Listing, captions: Path | None = None
         root.name,
         root,
         items,
-        Files(root, names),
+        FolderFiles(root, names),
         lambda: digest_items(items, digest_files(root, names)),
         warnings,
         columns["captions"],
@@ -168,7 +168,7 @@ def from_folders(name: str) -> tuple[str, str]:
 
 
 def _apply(
-    columns: dict[str, list[Any]], rows: list[Row], folder: str, title: str, warnings: list[str], strict: bool
+    columns: dict[str, list[Any]], rows: list[CaptionRow], folder: str, title: str, warnings: list[str], strict: bool
 ) -> None:
     """Write what the rows of a caption file know into the columns; count what does not fit into ``warnings``.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.corpus.base import Corpus, Source, digest_files, digest_items, several_captions
+from engine.corpus.base import Corpus, ItemSource, digest_files, digest_items, several_captions
 from engine.corpus.items import captions_of, id_fault, items_frame, text, usual_split
 from engine.corpus.parquet_images import ParquetImages, image_cell
 from engine.corpus.tables import clean, recognise
@@ -179,7 +179,7 @@ def _named(cell: Any, classes: list[str] | None) -> Any:
     return classes[cell] if 0 <= cell < len(classes) else ""
 
 
-def _corpus(title: str, root: Path, parts: list[Columns], images: Source, files: list[str]) -> Corpus:
+def _corpus(title: str, root: Path, parts: list[Columns], images: ItemSource, files: list[str]) -> Corpus:
     columns: Columns = {column: [] for column in (*_MEANINGS, "id", "captions")}
     for part in parts:
         for column, values in part.items():

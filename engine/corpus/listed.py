@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.corpus.base import Corpus, digest_files, digest_items
-from engine.corpus.captions import Row
-from engine.corpus.folder import Files, list_files
+from engine.corpus.captions import CaptionRow
+from engine.corpus.folder import FolderFiles, list_files
 from engine.corpus.items import items_frame
 from engine.corpus.matching import finder
 from engine.errors import InputError
 
 
-def open_listed(name: str, root: Path, rows: Sequence[Row]) -> Corpus:
+def open_listed(name: str, root: Path, rows: Sequence[CaptionRow]) -> Corpus:
     """The pictures below ``root`` that the rows name, in the order of their paths, with all of their captions.
 
     Raises
@@ -24,7 +24,7 @@ def open_listed(name: str, root: Path, rows: Sequence[Row]) -> Corpus:
     root = root.resolve()
     files = list_files(root).files
     find = finder(files)
-    found: dict[int, list[Row]] = {}
+    found: dict[int, list[CaptionRow]] = {}
     lost: set[str] = set()
     for row in rows:
         place = find(row.file)
@@ -54,7 +54,7 @@ def open_listed(name: str, root: Path, rows: Sequence[Row]) -> Corpus:
         name,
         root,
         items,
-        Files(root, names),
+        FolderFiles(root, names),
         lambda: digest_items(items, digest_files(root, names)),
         warnings,
         captions,

@@ -13,7 +13,7 @@ from engine.corpus.images import UnreadableItem, read_limited
 from engine.corpus.items import id_fault
 from engine.errors import InputError, first_line
 from engine.files import Stamp, stamp
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 
 _KEPT_BYTES = 256 * 2**20
 _OPEN_FILES = 16
@@ -41,8 +41,8 @@ class ParquetImages:
                 counts.append(metadata.row_group(group).num_rows)
         self._file, self._group = files, groups
         self._ends = np.cumsum(counts, dtype=np.int64)
-        self._open: Recent[int, pq.ParquetFile] = Recent(_OPEN_FILES, dropped=pq.ParquetFile.close)
-        self._kept: Recent[int, pa.ChunkedArray] = Recent(_KEPT_BYTES, lone=True)
+        self._open: LRUCache[int, pq.ParquetFile] = LRUCache(_OPEN_FILES, dropped=pq.ParquetFile.close)
+        self._kept: LRUCache[int, pa.ChunkedArray] = LRUCache(_KEPT_BYTES, lone=True)
         self._lock = Lock()
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from engine.corpus.items import id_fault, keyword_list, split_name, text
 from engine.corpus.shards import FORMAT, MANIFEST, SCHEMA, SPLITS
 from engine.errors import InputError
 from engine.files import atomic_path, sha256, write_json
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 SHARD_BYTES = 18_000_000
 """Image bytes after which a shard is closed: with its words it stays under 20 MB."""
@@ -79,7 +79,7 @@ def write_parquet_corpus(
     InputError
         If an id is unfit or occurs twice, an image is not bytes, a split is unknown, or there is no row.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     progress.start("writing the corpus", None)
     with atomic_path(path) as folder:
         folder.mkdir()

@@ -17,7 +17,7 @@ from engine.corpus.items import id_fault, items_frame, keyword_list, text
 from engine.corpus.parquet_images import ParquetImages
 from engine.errors import InputError, first_line
 from engine.files import read_json, sha256
-from engine.progress import Progress, Silent, track
+from engine.progress import Progress, SilentProgress, track
 
 MANIFEST = "corpus.json"
 FORMAT = {"name": "atomscope-corpus", "major": 1, "minor": 0}
@@ -97,7 +97,7 @@ def validate_corpus(root: Path, images: bool = True, progress: Progress | None =
     images
         Decode every image too.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     root = root.resolve()
     try:
         manifest = read_manifest(root)

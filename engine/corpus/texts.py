@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.corpus.base import Corpus, digest_files, digest_items
-from engine.corpus.folder import Files, Listing, from_folders
+from engine.corpus.folder import FolderFiles, Listing, from_folders
 from engine.corpus.items import id_fault, items_frame, text
 from engine.corpus.tables import SUFFIXES, TEXT_NAMES, clean, read_table, recognise
 from engine.errors import InputError
@@ -16,7 +16,7 @@ from engine.errors import InputError
 _MEANINGS = ("label", "split", "keywords", "source", "license", "credit")
 
 
-class Lines:
+class TextLines:
     """The lines of a file, by their byte ranges; the file is mapped, not read."""
 
     def __init__(self, path: Path) -> None:
@@ -40,14 +40,14 @@ def open_text_file(path: Path) -> Corpus:
     """Every line of a UTF-8 file that is not blank; ids are ``line-NUMBER``. Raises ``InputError`` if there is none."""
     if not path.stat().st_size:
         raise InputError(f"{path} is empty. Write one text a line.")
-    lines = Lines(path)
+    lines = TextLines(path)
     if not len(lines):
         raise InputError(f"{path} holds only blank lines. Write one text a line.")
     items = items_frame({"id": [f"line-{number:08d}" for number in lines.numbers]}, kind="text")
     return Corpus(path.stem, path, items, lines, lambda: digest_items(items, digest_files(path.parent, [path.name])))
 
 
-class Rows:
+class TableTexts:
     """The texts of a table, in memory."""
 
     def __init__(self, texts: list[str]) -> None:
@@ -98,7 +98,7 @@ def open_text_table(path: Path) -> Corpus:
         ids = [f"row-{number:08d}" for number, _ in rows]
     cells = {meaning: [clean(meaning, row.get(name)) for _, row in rows] for meaning, name in known.items()}
     items = items_frame({"id": ids, **cells}, kind="text")
-    texts = Rows([text(row[column]) for _, row in rows])
+    texts = TableTexts([text(row[column]) for _, row in rows])
     return Corpus(path.stem, path, items, texts, lambda: digest_items(items, digest_files(path.parent, [path.name])))
 
 
@@ -112,7 +112,7 @@ def open_text_folder(root: Path, listing: Listing) -> Corpus:
     names = [name for name in listing.files if name.lower().endswith(".txt")]
     splits, labels = zip(*(from_folders(name) for name in names), strict=True)
     items = items_frame({"id": names, "split": splits, "label": labels}, kind="text")
-    files = Files(root, names)
+    files = FolderFiles(root, names)
     return Corpus(
         root.name, root, items, files, lambda: digest_items(items, digest_files(root, names)), listing.warnings()
     )

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 
 @dataclass(frozen=True)
-class Terms:
+class LicenceTerms:
     """Under which terms a file comes: licence, holders, and where the original was found ("" when unknown)."""
 
     licence: str
@@ -19,7 +19,7 @@ class Terms:
 @dataclass(frozen=True)
 class _Stanza:
     patterns: tuple[str, ...]
-    terms: Terms
+    terms: LicenceTerms
 
 
 def read_copyright(path: Path) -> list[_Stanza]:
@@ -40,11 +40,11 @@ def read_copyright(path: Path) -> list[_Stanza]:
             where = [line for line in fields.get("comment", "").splitlines() if line.startswith(("http", "File"))]
             credit = "; ".join(_without_mail(text) for text in (holder, *where[:1]) if text)
             licence = fields["license"].splitlines()[0].strip()
-            stanzas.append(_Stanza(tuple(fields["files"].split()), Terms(licence, credit)))
+            stanzas.append(_Stanza(tuple(fields["files"].split()), LicenceTerms(licence, credit)))
     return stanzas
 
 
-def terms_of(file: str, stanzas: list[_Stanza]) -> Terms:
+def terms_of(file: str, stanzas: list[_Stanza]) -> LicenceTerms:
     """Terms of ``file`` (a path inside the source tree): the last stanza that names it wins, as in DEP-5.
 
     A picture converted to WebP after the stanza was written is matched under its old endings too.

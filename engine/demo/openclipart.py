@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from engine.demo.candidates import Candidate
 from engine.demo.captions import clean_text, keywords, phrase_from_title, sentence, with_article
-from engine.demo.labels import openclipart_label
+from engine.demo.openclipart_labels import openclipart_label
 
 _LEFT_OUT = re.compile(
     r"(?i)flag|logo|weapon|\bgun|pistol|rifle|sword|\bbomb|grenade|skull|nude|naked|sexy|bikini|\bbra\b|lingerie|"

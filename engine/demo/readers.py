@@ -18,8 +18,9 @@ from engine.demo.captions import clean_text, keywords, sentence, with_article
 from engine.demo.copyright import read_copyright, terms_of
 from engine.demo.drawings import rasterise
 from engine.demo.emoji import picture_name, spoken_name
-from engine.demo.labels import EMOJI, TUXPAINT, longest_match
+from engine.demo.labels import longest_match
 from engine.demo.paintings import assemble
+from engine.demo.source_labels import EMOJI, TUXPAINT
 from engine.errors import InputError
 from engine.files import atomic_path
 

@@ -19,7 +19,7 @@ from engine.progress import Progress
 
 
 @dataclass(frozen=True)
-class Source:
+class PackageSource:
     """One pinned package.
 
     ``wanted`` are the path prefixes that are unpacked (relative to the archive's root); ``title`` and ``licence``
@@ -55,15 +55,17 @@ class Source:
         }
 
 
-def _debian(package: str, version: str, digest: str, licence: str, title: str, *wanted: str) -> Source:
+def _debian(package: str, version: str, digest: str, licence: str, title: str, *wanted: str) -> PackageSource:
     name = f"{package}_{version.replace(':', '%3a')}_all.deb"
     prefixes = tuple(f"usr/share/{path}" for path in (*wanted, f"doc/{package}"))
-    return Source(package, "debian", version, name, digest, licence, title, prefixes)
+    return PackageSource(package, "debian", version, name, digest, licence, title, prefixes)
 
 
-def _npm(package: str, version: str, digest: str, licence: str, title: str, *wanted: str) -> Source:
+def _npm(package: str, version: str, digest: str, licence: str, title: str, *wanted: str) -> PackageSource:
     name = f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
-    return Source(package, "npm", version, name, digest, licence, title, tuple(f"package/{path}" for path in wanted))
+    return PackageSource(
+        package, "npm", version, name, digest, licence, title, tuple(f"package/{path}" for path in wanted)
+    )
 
 
 SOURCES = (
@@ -169,7 +171,7 @@ WORDNET = _debian(
 """The texts of the language atlas; no part of the picture corpus."""
 
 
-def fetch(source: Source, progress: Progress) -> Path:
+def fetch(source: PackageSource, progress: Progress) -> Path:
     """The unpacked folder of ``source``, downloaded, checked and unpacked if it is not there yet.
 
     Raises
@@ -195,7 +197,7 @@ def fetch(source: Source, progress: Progress) -> Path:
     return folder
 
 
-def verify(source: Source, archive: Path) -> None:
+def verify(source: PackageSource, archive: Path) -> None:
     """Refuse ``archive`` unless it is, byte for byte, the pinned file of ``source``."""
     found = sha256(archive)
     if found != source.sha256:
@@ -205,7 +207,7 @@ def verify(source: Source, archive: Path) -> None:
         )
 
 
-def _download(source: Source, store: Path, progress: Progress) -> None:
+def _download(source: PackageSource, store: Path, progress: Progress) -> None:
     client = source.command[0]
     by_hand = f"put {source.filename} into {store} by hand"
     if shutil.which(client) is None:

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from engine.errors import AtomscopeError, InputError, first_line
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Group:
 
     def progress(self, progress: Progress) -> Progress:
         """``progress`` for the first process, a silent one for the others."""
-        return progress if self.first else Silent()
+        return progress if self.first else SilentProgress()
 
     def part(self, items: Sequence[T]) -> Sequence[T]:
         """This process's run of consecutive ``items``; lengths differ by one at most."""

@@ -119,13 +119,15 @@ def chunks_of(atlas: Atlas, split: str) -> PackedTexts:
     from engine.backbones.language import PackedTexts
     from engine.corpus import Corpus
     from engine.corpus.items import TEXT_COLUMNS, items_frame
-    from engine.corpus.texts import Rows
+    from engine.corpus.texts import TableTexts
 
     assert atlas.tokens is not None
     rows = np.flatnonzero((atlas.items["split"] == split).to_numpy())
     items = items_frame({name: atlas.items[name].iloc[rows].tolist() for name in TEXT_COLUMNS}, kind="text")
     digest = hashlib.sha256(f"{atlas.meta['corpus']['hash']} {split}".encode()).hexdigest()
-    texts = Corpus(f"{atlas.title}, {split} split", atlas.path, items, Rows(items["caption"].tolist()), lambda: digest)
+    texts = Corpus(
+        f"{atlas.title}, {split} split", atlas.path, items, TableTexts(items["caption"].tolist()), lambda: digest
+    )
     ids, starts = (table[rows][:, atlas.prefix :] for table in atlas.tokens)
     return PackedTexts(texts, items, ids, starts, 0, ())
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from engine.backbones import LanguageBackbone
 from engine.backbones.blocks import first_tensor
 from engine.errors import InputError
-from engine.inspection.splice import twin_of
+from engine.inspection.splice import copy_sharing_weights
 from engine.metrics.classification import fidelity
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
@@ -45,7 +45,7 @@ def cross_entropy(backbone: LanguageBackbone, ids: Any, replace: Replace | None 
     lead = backbone.with_lead(ids[:1]).shape[1] - np.shape(ids)[1]
     model: Any = backbone.model
     if replace is not None:
-        model, (layer,) = twin_of(backbone.model, backbone.listened)
+        model, (layer,) = copy_sharing_weights(backbone.model, backbone.listened)
 
         def splice(_module: Any, _inputs: Any, output: Any) -> Any:
             whole = first_tensor(output).clone()
@@ -81,7 +81,7 @@ class LanguageFidelity:
     def __init__(
         self, backbone: LanguageBackbone, ids: NDArray[np.int32], mean: Tensor, progress: Progress | None = None
     ) -> None:
-        self._backbone, self._ids, self._progress = backbone, ids, progress or Silent()
+        self._backbone, self._ids, self._progress = backbone, ids, progress or SilentProgress()
         mean = mean.to(backbone.device)
         self.reference = {
             "original": self._measure("original", None),

@@ -15,7 +15,7 @@ from engine.metrics.labels import label_entropy
 from engine.metrics.monosemanticity import MonosemanticitySums
 from engine.metrics.reconstruction import ReconstructionSums
 from engine.metrics.sparsity import FiringCounts, l0_bins, l0_mean, l0_quantiles
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from kernels.codes import SparseCodes
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def measure(
         and ``monosemanticity`` (mean over the atoms that fire on at least two items), with the number of atoms each mean
         is over; a figure that cannot be measured (no labels, say) is None.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     rows = np.arange(store.n_items) if rows is None else np.asarray(rows)
     labels = store.items["label"].to_numpy()
     embeddings = torch.from_numpy(np.array(store.embeddings[rows], dtype=np.float32))

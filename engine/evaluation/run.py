@@ -19,7 +19,7 @@ from engine.evaluation.measure import measure
 from engine.evaluation.other_seeds import load_other_seeds, stability_over_seeds
 from engine.metrics.definitions import DEFINITIONS
 from engine.metrics.topn import THRESHOLD
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.sae import load_sae
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def evaluate(
     InputError
         If the paths, the store or the other seeds do not fit together, or a classifier lacks what it needs.
     """
-    where, progress = pick_device(options.device), progress or Silent()
+    where, progress = pick_device(options.device), progress or SilentProgress()
     atlas = None if (paths[0] / "config.json").is_file() else Atlas.open(paths[0])
     if atlas is not None and len(paths) > 1:
         raise InputError("Measure one atlas at a time; only run folders are measured together.")

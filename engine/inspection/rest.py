@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.inspection.splice import Tail, run_spliced
+from engine.inspection.splice import RestOfModel, run_spliced
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
@@ -41,7 +41,7 @@ def rest_of_model(backbone: Backbone, store: ActivationStore, corpus: Callable[[
                 f"{spec[key]}."
             )
     try:
-        tail = Tail(backbone)
+        tail = RestOfModel(backbone)
     except ValueError as reason:
         return _on_pictures(backbone, store, corpus()), f"the whole tower on the pictures ({reason})"
     return lambda _rows, x: tail(x), "the blocks after the layer, on the stored activations"

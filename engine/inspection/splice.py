@@ -20,7 +20,7 @@ from engine.backbones.blocks import find_blocks, first_tensor
 Replace = Callable[[Tensor], Tensor]
 
 
-def twin_of(model: nn.Module, *modules: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
+def copy_sharing_weights(model: nn.Module, *modules: nn.Module) -> tuple[nn.Module, list[nn.Module]]:
     """A model that shares all weights with ``model`` but has copies of ``modules`` and of what contains them.
 
     Hooks and ``forward`` may be set on the copies without the original noticing. The copies start without forward hooks.
@@ -70,7 +70,7 @@ def run_spliced(backbone: Backbone, pixels: Tensor, replace: Replace) -> Tensor:
     float32 [B, e]
         Unit rows.
     """
-    model, (layer,) = twin_of(backbone.model, backbone.listened)
+    model, (layer,) = copy_sharing_weights(backbone.model, backbone.listened)
 
     def splice(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         whole = first_tensor(output).clone()
@@ -83,7 +83,7 @@ def run_spliced(backbone: Backbone, pixels: Tensor, replace: Replace) -> Tensor:
         return backbone.embeddings_of(model(pixels.to(backbone.device)))
 
 
-class Tail:
+class RestOfModel:
     """The blocks after the backbone's layer and the head: from activations of that layer straight to image embeddings.
 
     The model's own ``forward`` runs, on blank pixels; the blocks before the layer hand their input through untouched and the
@@ -106,7 +106,7 @@ class Tail:
             raise ValueError(f"the {spec.site} output alone does not determine the residual stream")
         self._backbone = backbone
         blocks = find_blocks(backbone.model, spec.n_layers)[: spec.layer_index + 1]
-        model, (*before, last) = twin_of(backbone.model, *blocks)
+        model, (*before, last) = copy_sharing_weights(backbone.model, *blocks)
         for block in before:
             block.forward = _hand_through
         # A twin for each call, so that threads can run side by side; this one is the pattern.
@@ -122,7 +122,7 @@ class Tail:
         activations = activations.to(self._backbone.device)
         if len(activations) > 1 and bool((activations == activations[:1]).all()):
             return self(activations[:1]).expand(len(activations), -1)
-        model, (last,) = twin_of(self._model, self._last)
+        model, (last,) = copy_sharing_weights(self._model, self._last)
         last.forward = lambda *_args, **_kwargs: activations
         with torch.no_grad():
             return self._backbone.embeddings_of(model(self._blank.expand(len(activations), -1, -1, -1)))
@@ -131,7 +131,7 @@ class Tail:
         backbone = self._backbone
         picture = torch.randn(1, *self._blank.shape[1:], generator=torch.Generator().manual_seed(0))
         heard: list[Tensor] = []
-        model, (layer,) = twin_of(backbone.model, backbone.listened)
+        model, (layer,) = copy_sharing_weights(backbone.model, backbone.listened)
         layer.register_forward_hook(lambda _module, _inputs, output: heard.append(first_tensor(output)))
         with torch.no_grad():
             embeddings = backbone.embeddings_of(model(picture.to(backbone.device)))

@@ -18,7 +18,7 @@ import torch
 from engine.errors import InputError
 from engine.lab.recovery import score
 from engine.lab.world import World, WorldConfig
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.sae import ARCHITECTURES, SAEConfig, SparseAutoencoder, parse_config
 from engine.training import TrainConfig
 from engine.training.train_spec import TrainSpec
@@ -79,7 +79,7 @@ def run(
         ``world``, ``training``, ``seeds``, ``reference`` (the true dictionary and codes by the same measures), and ``saes``: for
         each its ``config``, ``seeds`` (figures of each), and ``mean``, ``low``, ``high`` over them.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     worlds = {seed: World(world, seed) for seed in seeds}
     settings = {name: matched_settings(name, world, options) for name in saes}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in saes}

@@ -19,7 +19,7 @@ import pandas as pd
 from engine.errors import InputError
 from engine.files import read_json, write_json
 from engine.metrics.stability import stability
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from engine.sae import SparseAutoencoder
@@ -53,7 +53,7 @@ def compare(
     """
     from engine.sae import load_sae
 
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     if not (folder / TABLE).is_file():
         raise InputError(f"{folder} holds no finished sweep: run atomscope sweep CONFIG.toml first.")
     table = pd.read_parquet(folder / TABLE)

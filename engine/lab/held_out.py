@@ -13,7 +13,7 @@ from engine.evaluation.held_out import named_store
 from engine.evaluation.measure import measure
 from engine.evaluation.run import EvaluationOptions
 from engine.lab.comparison import compare
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from engine.sae import SparseAutoencoder
@@ -62,7 +62,7 @@ def compare_held_out(
     InputError
         If there is no finished sweep, no store or no such split, or a classifier cannot be made.
     """
-    progress, where = progress or Silent(), pick_device(options.device)
+    progress, where = progress or SilentProgress(), pick_device(options.device)
     store, rows = named_store(acts, options.split)
     classify = options.fidelity or options.topn
     about = asdict(options) | {"activations": store.hash, "fidelity": classify}

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.evaluation.figures import Figure, found
+from engine.evaluation.figures import FigureSpec, figure_value
 from engine.table import Table
 
 COMPARED = (
-    Figure(("l0_mean",), "L0", "{:.1f}"),
-    Figure(("fvu",), "FVU (centred)", "{:.4f}"),
-    Figure(("dead_share",), "dead atoms", "{:.1%}"),
-    Figure(("dense_share",), "dense atoms", "{:.1%}"),
-    Figure(("label_entropy",), "label entropy, bits", "{:.3f}"),
-    Figure(("monosemanticity",), "monosemanticity", "{:.4f}"),
-    Figure(("fidelity", "spliced", "accuracy"), "accuracy, spliced", "{:.1%}"),
-    Figure(("fidelity", "recovered", "accuracy"), "recovered", "{:.1%}"),
+    FigureSpec(("l0_mean",), "L0", "{:.1f}"),
+    FigureSpec(("fvu",), "FVU (centred)", "{:.4f}"),
+    FigureSpec(("dead_share",), "dead atoms", "{:.1%}"),
+    FigureSpec(("dense_share",), "dense atoms", "{:.1%}"),
+    FigureSpec(("label_entropy",), "label entropy, bits", "{:.3f}"),
+    FigureSpec(("monosemanticity",), "monosemanticity", "{:.4f}"),
+    FigureSpec(("fidelity", "spliced", "accuracy"), "accuracy, spliced", "{:.1%}"),
+    FigureSpec(("fidelity", "recovered", "accuracy"), "recovered", "{:.1%}"),
     *(
-        Figure(("topn", side, level), f"top-n, {side}-{level}", "{:.1%}")
+        FigureSpec(("topn", side, level), f"top-n, {side}-{level}", "{:.1%}")
         for side in ("on", "off")
         for level in ("1", "5", "10", "50")
     ),
-    Figure(("stability", "shared"), "atoms found by another seed", "{:.1%}"),
-    Figure(("stability", "cosine"), "mean cosine with them", "{:.3f}"),
+    FigureSpec(("stability", "shared"), "atoms found by another seed", "{:.1%}"),
+    FigureSpec(("stability", "cosine"), "mean cosine with them", "{:.3f}"),
 )
 
 SYNTHETIC = (
-    Figure(("cosine",), "mean cosine", "{:.3f}"),
-    Figure(("recovered",), "recovered", "{:.1%}"),
-    Figure(("f1",), "F1", "{:.3f}"),
-    Figure(("fvu",), "FVU", "{:.4f}"),
-    Figure(("l0",), "L0", "{:.2f}"),
-    Figure(("dead",), "dead", "{:.1%}"),
+    FigureSpec(("cosine",), "mean cosine", "{:.3f}"),
+    FigureSpec(("recovered",), "recovered", "{:.1%}"),
+    FigureSpec(("f1",), "F1", "{:.3f}"),
+    FigureSpec(("fvu",), "FVU", "{:.4f}"),
+    FigureSpec(("l0",), "L0", "{:.2f}"),
+    FigureSpec(("dead",), "dead", "{:.1%}"),
 )
 
 
@@ -40,7 +40,7 @@ def comparison_table(document: dict[str, Any]) -> Table:
     saes = document["saes"].values()
     rows = []
     for figure in COMPARED:
-        cells = [_mean_and_half_range(found(sae["figures"], figure.path), figure.form) for sae in saes]
+        cells = [_mean_and_half_range(figure_value(sae["figures"], figure.path), figure.form) for sae in saes]
         if any(cell != "-" for cell in cells):
             rows.append((figure.title, *cells))
     rows.append(("training, seconds", *(_mean_and_half_range(sae["seconds"], "{:.0f}") for sae in saes)))

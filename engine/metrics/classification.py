@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.metrics.topn import ON_OFF, ClassAtoms, level_name
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
@@ -40,7 +40,7 @@ class Classifier(Protocol):
         """[B, C] of embeddings [B, e]."""
 
 
-class Answers:
+class ClassificationSums:
     """Sums over classified items; ``top5`` counts an item whose class is among the five largest logits."""
 
     def __init__(self) -> None:
@@ -85,13 +85,13 @@ def references(
     progress: Progress | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """Answers without an SAE: ``original`` activations, ``zero`` and ``mean`` ones (see the top of this file)."""
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     rows, classes = classified(store, rows, classifier)
     total = torch.zeros(store.d_model, dtype=torch.float64)
     for batch in store.batches(65536, rows=rows):
         total += batch.x.double().sum(0)
     mean = (total / max(len(rows) * store.n_positions, 1)).float()
-    answers = {name: Answers() for name in ("original", "zero", "mean")}
+    answers = {name: ClassificationSums() for name in ("original", "zero", "mean")}
     progress.start("classify without an SAE", len(rows))
     for start in range(0, len(rows), BATCH_ITEMS):
         chosen, truth = rows[start : start + BATCH_ITEMS], classes[start : start + BATCH_ITEMS]
@@ -126,13 +126,15 @@ def measure_spliced(
     Returns
     -------
     dict
-        ``spliced``, then ``on-n`` and ``off-n`` for every level; each as ``Answers.to_dict``.
+        ``spliced``, then ``on-n`` and ``off-n`` for every level; each as ``ClassificationSums.to_dict``.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     rows, classes = classified(store, rows, classifier)
     device = next(sae.parameters()).device
     edits = [(side, level) for level in (levels if ranking else ()) for side in ON_OFF]
-    answers = {"spliced": Answers()} | {f"{side}-{level_name(level)}": Answers() for side, level in edits}
+    answers = {"spliced": ClassificationSums()} | {
+        f"{side}-{level_name(level)}": ClassificationSums() for side, level in edits
+    }
     shape = (-1, store.n_positions, store.d_model)
     progress.start("classify with the SAE spliced in", len(rows))
     for start in range(0, len(rows), BATCH_ITEMS):

@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Matched:
+class NearestAtoms:
     """For every atom of one SAE, the most similar atom of another.
 
     Attributes
@@ -39,7 +39,7 @@ class Matched:
         return float((self.cosine >= SAME).mean()) if len(self.cosine) else 0.0
 
 
-def nearest(first: Tensor, second: Tensor) -> Matched:
+def nearest(first: Tensor, second: Tensor) -> NearestAtoms:
     """For every row of ``first`` [M1, d], the row of ``second`` [M2, d] with the largest cosine.
 
     Several atoms may share a nearest one: unlike the one-to-one matching of ``engine.metrics``, this asks whether an atom is
@@ -56,4 +56,4 @@ def nearest(first: Tensor, second: Tensor) -> Matched:
     cosine = torch.cat([each.values for each in found]) if found else torch.zeros(0)
     other = torch.cat([each.indices for each in found]) if found else torch.zeros(0, dtype=torch.int64)
     empty = one.norm(dim=1) == 0
-    return Matched(other.masked_fill(empty, -1).numpy(), cosine.masked_fill(empty, 0).numpy())
+    return NearestAtoms(other.masked_fill(empty, -1).numpy(), cosine.masked_fill(empty, 0).numpy())

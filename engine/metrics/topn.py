@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from kernels.codes import SparseCodes
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def rank_atoms(
 
     Memory: one int32 for every class and atom.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     rows, classes = rows[classes >= 0], classes[classes >= 0]
     device = next(sae.parameters()).device
     counts = torch.zeros(n_classes * sae.config.n_atoms, dtype=torch.int32, device=device)

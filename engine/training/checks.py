@@ -6,11 +6,11 @@ import math
 
 import torch
 
-from engine.activations import ActivationStore, Batch
+from engine.activations import ActivationStore, TokenBatch
 from engine.errors import AtomscopeError
 
 
-def check_finite(batch: Batch, store: ActivationStore) -> None:
+def check_finite(batch: TokenBatch, store: ActivationStore) -> None:
     """Refuse NaN and infinity, named with the shard and row they lie in.
 
     One sum a batch: it is finite unless an entry is not, or the numbers are so large that they overflow together.

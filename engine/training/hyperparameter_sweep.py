@@ -9,7 +9,7 @@ import pandas as pd
 
 from engine.activations import ActivationStore
 from engine.files import atomic_path, read_json
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.training.checkpoint import FOLDER as CHECKPOINT
 from engine.training.hyperparameter_sweep_config import HyperparameterSweep
 from engine.training.loop import LOG, RUN, train
@@ -32,7 +32,7 @@ def run_sweep(sweep: HyperparameterSweep, progress: Progress | None = None, tens
     InputError, AtomscopeError
         As ``engine.training.train`` does.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     store = ActivationStore.open(sweep.store)
     for seed, options in sweep.passes.items():
         train(sweep.specs, store, sweep.folder(seed), options, progress, tensorboard)

@@ -19,7 +19,7 @@ from engine.distributed import ALONE, Group
 from engine.errors import InputError
 from engine.files import atomic_path, read_json, write_json
 from engine.metrics.reconstruction import ReconstructionSums
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.sae import SAEConfig, save_sae
 from engine.training.checkpoint import (
     drop_checkpoints,
@@ -83,7 +83,7 @@ def train(
     AtomscopeError
         If an activation is NaN or infinite, the loss diverges or the disk is full.
     """
-    options, progress, out = options or TrainConfig(), group.progress(progress or Silent()), Path(out)
+    options, progress, out = options or TrainConfig(), group.progress(progress or SilentProgress()), Path(out)
     specs = [sae if isinstance(sae, TrainSpec) else TrainSpec(config=sae) for sae in saes]
     check_shareable([spec.config for spec in specs], group, split)
     for spec in specs:

@@ -52,7 +52,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def offered(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[corpora.Entry]:
+def offered(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[corpora.CorpusEntry]:
     """The folder as a corpus this server offers."""
     monkeypatch.setenv(corpora.VARIABLE, str(pictures))
     corpora.forget()

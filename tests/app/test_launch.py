@@ -12,7 +12,7 @@ import pytest
 
 from app import launch
 from engine.errors import InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 
 def test_a_taken_port_names_a_free_one() -> None:
@@ -61,5 +61,5 @@ def test_without_an_atlas_the_demo_is_shown() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    ready = launch.prepare_launch([], [], "demo", "127.0.0.1", port, Silent())
+    ready = launch.prepare_launch([], [], "demo", "127.0.0.1", port, SilentProgress())
     assert ready.atlases == launch.demo_atlases() and ready.url == f"http://localhost:{port}" and ready.local

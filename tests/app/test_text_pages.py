@@ -111,7 +111,7 @@ def test_search_looks_at_the_words_around_the_token(texts: Atlas) -> None:
     pairs = top_exemplars.exemplar_pairs(texts)
     looked = 0
     for word in ("river", "boat", "cat", "sat", "city", "here"):
-        for hit in (hit for hit in search.find(texts, word) if hit.reason == "captions"):
+        for hit in (hit for hit in search.find_atoms(texts, word) if hit.reason == "captions"):
             rows = pairs[pairs["atom"] == hit.atom]
             near = [texts.snippets.window(int(i), int(p)) for i, p in zip(rows["item"], rows["position"], strict=True)]
             assert sum(word in text for text in near) == hit.exemplars >= 2

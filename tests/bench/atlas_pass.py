@@ -173,7 +173,7 @@ def _ours(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:
     from engine.atlas.build.accumulators import Accumulators
     from engine.atlas.build.encoding import encode
     from engine.atlas.build.pass_plan import histogram_edges, label_ids
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
 
     spent = 0.0
 
@@ -193,7 +193,7 @@ def _ours(sae: Any, tokens: Tokens, items: int) -> tuple[float, int]:
     ids, names = label_ids(tokens.labels, sae.config.n_atoms)
     acc = Accumulators(sae.config.n_atoms, len(names), tokens.embeddings.shape[1], edges, TOP_N)
     with tempfile.TemporaryDirectory() as work:
-        module.run_token_pass(sae, Part, acc, ids, 131_072, Path(work), torch.device("cpu"), Silent())  # type: ignore[arg-type]
+        module.run_token_pass(sae, Part, acc, ids, 131_072, Path(work), torch.device("cpu"), SilentProgress())  # type: ignore[arg-type]
     return spent, int(acc.counts.firing.sum())
 
 

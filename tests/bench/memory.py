@@ -172,7 +172,7 @@ def _pass(job: dict[str, Any], store: Any, config: Any, parameters: int) -> int:
 
     from engine.atlas.build.accumulators import Accumulators
     from engine.atlas.build.token_pass import run_token_pass
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
     from engine.sae import load_sae
 
     atoms, edges = job["atoms"], np.geomspace(1e-3, 10, 65)
@@ -182,7 +182,7 @@ def _pass(job: dict[str, Any], store: Any, config: Any, parameters: int) -> int:
     labels = np.arange(store.n_items, dtype=np.int32) % 40
     sae = load_sae(Path(job["work"]) / "run")
     part = Every(store, job["items"])
-    run_token_pass(sae, part, acc, labels, 1000, work, torch.device("cpu"), Silent())  # type: ignore[arg-type]
+    run_token_pass(sae, part, acc, labels, 1000, work, torch.device("cpu"), SilentProgress())  # type: ignore[arg-type]
     held = acc.n_bytes
     return 2 * parameters + 2 * held + 800 * MB
 

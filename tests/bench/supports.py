@@ -87,7 +87,7 @@ def main() -> None:
 
 def audited(name: str, config: Any, store: Any, options: Any, every: int) -> list[dict[str, Any]]:
     """Train once under an audit; what it found, phase by phase: the first steps, then quarters of the training."""
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
     from engine.training import train
     from kernels import audit_supports
 
@@ -95,7 +95,7 @@ def audited(name: str, config: Any, store: Any, options: Any, every: int) -> lis
     ends = {min(FIRST, steps)} | {end for quarter in range(1, 5) if (end := round(steps * quarter / 4)) > FIRST}
     results: list[dict[str, Any]] = []
 
-    class Phases(Silent):
+    class Phases(SilentProgress):
         """The training calls it after every step; it closes a phase where one ends."""
 
         step = -1  # the first call reports the tokens of a checkpoint, and there is none

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import kernels.products
-from kernels import linear, quicken
+from kernels import linear, use_fast_linear
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"], autouse=True)
@@ -48,7 +48,7 @@ def test_a_quickened_module_is_the_same_module() -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 4, bias=False))
     x = torch.randn(5, 8)
     want, names = model(x), list(model.state_dict())
-    assert quicken(model) is model
+    assert use_fast_linear(model) is model
     torch.testing.assert_close(model(x), want, atol=1e-5, rtol=1e-5)
     assert list(model.state_dict()) == names
     with torch.autocast("cpu", torch.bfloat16):

@@ -168,8 +168,8 @@ def _texts(atlas: Atlas, best: Any) -> list[dict[str, str]]:
 
 
 def matching(atlas: Atlas, words: str) -> np.ndarray:
-    """Atoms that :func:`engine.atlas.search.find` finds, and the atom itself when the words are its number; ascending int64."""
-    found = {hit.atom for hit in search.find(atlas, words, limit=atlas.n_atoms)}
+    """Atoms that ``find_atoms`` finds, and the atom itself when the words are its number; ascending int64."""
+    found = {hit.atom for hit in search.find_atoms(atlas, words, limit=atlas.n_atoms)}
     number = parse.whole(words.strip().removeprefix("#"), atlas.n_atoms)
     if number is not None:
         found.add(number)

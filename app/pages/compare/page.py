@@ -13,7 +13,7 @@ from app import atlas_ui, parse, state, ui
 from app.opened import models
 from app.pages.compare import view, worker
 from app.pages.compare.saes import MOST, ComparedSAE, compared_saes
-from app.pages.compare.session import Session
+from app.pages.compare.session import CompareSession
 from app.work import Job
 from engine.corpus import decode_image
 
@@ -61,7 +61,7 @@ def page() -> None:
     if curves := view.topn(chosen):
         ui.live(curves, key="compare_topn")
     item = _item(atlas)
-    session: Session = st.session_state.setdefault("compare", Session())
+    session: CompareSession = st.session_state.setdefault("compare", CompareSession())
     _ask(session, atlas, chosen, item)
     st.fragment(_live, run_every=POLL if session.active else None)(chosen, item)
 
@@ -103,7 +103,7 @@ def _item(atlas: Atlas) -> int | None:
     return state.integer("item", 0, atlas.n_items - 1, first, "picture")
 
 
-def _ask(session: Session, atlas: Atlas, chosen: list[ComparedSAE], item: int | None) -> None:
+def _ask(session: CompareSession, atlas: Atlas, chosen: list[ComparedSAE], item: int | None) -> None:
     """Hand in what the page will show, once."""
     keys = tuple(sae.key for sae in chosen)
     if len(chosen) > 1:
@@ -134,7 +134,7 @@ def _missing(atlas: Atlas) -> list[str]:
 
 def _live(chosen: list[ComparedSAE], item: int | None) -> None:
     """What the worker finds: how the atoms match, and one picture through every SAE."""
-    session: Session = st.session_state["compare"]
+    session: CompareSession = st.session_state["compare"]
     atlas, keys = state.atlas(), tuple(sae.key for sae in chosen)
     was_active = session.active
     matching = session.jobs.get(("match", atlas.key, keys))
@@ -174,7 +174,7 @@ def _offered(atlas: Atlas) -> list[int]:
     return [int(row) for row in np.random.default_rng(turn).permutation(pictures)[:OFFERED]]
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     if event.on == "item" and (item := parse.whole(event.value)) is not None:
         state.put(item=item)
     elif event.on == "shuffle":

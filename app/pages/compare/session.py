@@ -15,7 +15,7 @@ KEPT = 6
 
 
 @dataclass
-class Session:
+class CompareSession:
     """Lives in Streamlit's session state; nothing of it is shared with other sessions."""
 
     jobs: OrderedDict[Hashable, Job[Any]] = field(default_factory=OrderedDict)

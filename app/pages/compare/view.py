@@ -13,7 +13,7 @@ from app.atlas_ui.figures import MEANING, written
 from app.atlas_ui.heat import heat_png, patches, scale_png
 from app.pages.compare import charts
 from app.pages.compare.saes import ComparedSAE
-from app.pages.compare.worker import Pair
+from app.pages.compare.worker import SAEOverlap
 from app.ui import Html, cut, tag
 from engine.atlas import search
 from engine.inspection.one_sae import ThroughSAE
@@ -165,7 +165,7 @@ def _original(sae: ComparedSAE) -> tuple[str, float] | None:
     return ("the model as it is", float(value)) if value is not None else None
 
 
-def matches(atlas: Atlas, chosen: Sequence[ComparedSAE], pairs: Sequence[Pair]) -> Html:
+def matches(atlas: Atlas, chosen: Sequence[ComparedSAE], pairs: Sequence[SAEOverlap]) -> Html:
     """Whether the atoms of the first SAE are in the others: distribution of the nearest cosine, examples of both kinds."""
     first = chosen[0]
     parts = []
@@ -195,7 +195,7 @@ def matches(atlas: Atlas, chosen: Sequence[ComparedSAE], pairs: Sequence[Pair]) 
     return tag("div", head, tag("div", parts, cls="as-matching"), examples, cls="as-block")
 
 
-def _examples(atlas: Atlas, first: ComparedSAE, pairs: Sequence[Pair]) -> Html | None:
+def _examples(atlas: Atlas, first: ComparedSAE, pairs: Sequence[SAEOverlap]) -> Html | None:
     """Atoms every other SAE has, and atoms none of them has, among those that fire often enough to judge."""
     assert first.atlas is not None  # the caller has looked
     own = first.atlas

@@ -10,7 +10,7 @@ from PIL import Image
 
 from app.pages.compare.saes import ComparedSAE
 from engine.inspection.one_sae import ThroughSAE, through_sae
-from engine.metrics.matching import Matched, nearest
+from engine.metrics.matching import NearestAtoms, nearest
 
 if TYPE_CHECKING:
     from app.work import Job
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Pair:
+class SAEOverlap:
     """How the atoms of the first SAE are found in another, ``key``."""
 
     key: str
-    matched: Matched
+    matched: NearestAtoms
 
 
 Saes = Callable[[ComparedSAE], "SparseAutoencoder"]
 
 
-def match(job: Job[Pair], chosen: Sequence[ComparedSAE], load: Saes) -> None:
+def match(job: Job[SAEOverlap], chosen: Sequence[ComparedSAE], load: Saes) -> None:
     """In the worker: match the first SAE's atoms with those of each other."""
     first = load(chosen[0]).directions()
     job.start("Matching atoms", len(chosen) - 1, "SAEs")
     for other in chosen[1:]:
         if job.cancelled():
             return
-        job.emit(Pair(other.key, nearest(first, load(other).directions())))
+        job.emit(SAEOverlap(other.key, nearest(first, load(other).directions())))
         job.advance()
 
 

@@ -142,7 +142,7 @@ def _results(atlas: Atlas) -> None:
     words = str(st.session_state.get("concepts_q") or "").strip()[:200]
     if not words:
         return
-    found = search.find(atlas, words)
+    found = search.find_atoms(atlas, words)
     ui.live(view.results(atlas, words, found), key="concepts_results", on_event=_on_event)
 
 
@@ -173,7 +173,7 @@ def _jump(atlas: Atlas) -> None:
         st.session_state["concepts_q"] = ""
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     atlas = state.atlas()
     if event.on == "atom" and (atom := parse.whole(event.value, atlas.n_atoms)) is not None:
         state.put(atom=atom)

@@ -185,7 +185,7 @@ def _neighbours(atlas: Atlas, title: str, name: str, unit: str, rows: Any) -> Ht
     return tag("div", ui.section(atlas_ui.term(title, name), level=3), atlas_ui.atom_cards(cards))
 
 
-def results(atlas: Atlas, words: str, found: list[search.Found]) -> Html:
+def results(atlas: Atlas, words: str, found: list[search.AtomMatch]) -> Html:
     """Atoms that match a search, as cards."""
     if not found:
         return tag(

@@ -37,7 +37,7 @@ class SupportSummary(NamedTuple):
     cls: float | None  # mean over the first position, when it is no patch
 
 
-class Spread(NamedTuple):
+class DistributionSummary(NamedTuple):
     """A distribution in six numbers, as :func:`app.ui.range_rows` draws it."""
 
     name: str
@@ -89,7 +89,7 @@ def complexity(atlas: Atlas) -> NDArray[np.float64]:
 
 
 @derived
-def by_class(atlas: Atlas, most: int = 16) -> list[Spread]:
+def by_class(atlas: Atlas, most: int = 16) -> list[DistributionSummary]:
     """Complexity of the items of each class, the classes with most items, highest median first."""
     return _spreads(atlas.items["label"].to_numpy(str), complexity(atlas), most)
 
@@ -147,7 +147,7 @@ def firing(atlas: Atlas) -> Firing:
 
 
 @derived
-def firing_by_class(atlas: Atlas, most: int = 16) -> list[Spread]:
+def firing_by_class(atlas: Atlas, most: int = 16) -> list[DistributionSummary]:
     """log10 firing count of the live atoms, grouped by their top label; the labels that name most atoms."""
     table = atlas.atoms
     counts = table["firing_count"].to_numpy(float)
@@ -162,7 +162,7 @@ def share_of_busiest(atlas: Atlas, share: float = 0.01) -> float:
     return float(counts[: max(1, round(share * len(counts)))].sum() / total) if total else 0.0
 
 
-def _spreads(names: NDArray[np.str_], values: NDArray[np.float64], most: int) -> list[Spread]:
+def _spreads(names: NDArray[np.str_], values: NDArray[np.float64], most: int) -> list[DistributionSummary]:
     groups = pd.Series(values).groupby(pd.Series(names))
     sizes = groups.size()
     kept = sizes[(sizes.index != "") & (sizes >= FEW)].nlargest(most).index
@@ -170,5 +170,7 @@ def _spreads(names: NDArray[np.str_], values: NDArray[np.float64], most: int) ->
     for name in kept:
         members = groups.get_group(name).to_numpy()
         p5, p25, median, p75, p95 = np.percentile(members, [5, 25, 50, 75, 95])
-        rows.append(Spread(str(name), float(p5), float(p25), float(median), float(p75), float(p95), len(members)))
+        rows.append(
+            DistributionSummary(str(name), float(p5), float(p25), float(median), float(p75), float(p95), len(members))
+        )
     return sorted(rows, key=lambda row: -row.median)

@@ -165,7 +165,7 @@ def _tau_slider(entrants: Any) -> float:
     )
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     atlas = state.atlas()
     if event.on == "item" and (chosen := parse.whole(event.value, atlas.n_items)) is not None:
         state.forget("position")
@@ -198,7 +198,7 @@ def _atoms() -> None:
     _table(atlas, kept)
 
 
-def _on_bin(event: ui.Event) -> None:
+def _on_bin(event: ui.MarkupEvent) -> None:
     if event.on == "bin" and (chosen := parse.whole(event.value)) is not None:
         state.put(counts_bin=chosen)
     else:

@@ -61,7 +61,7 @@ def _atom(atlas: Atlas, atom: int) -> None:
         ui.section("Nearest atoms", "by decoder direction", atlas_ui.atom_cards(cards), level=3) if cards else None,
     )
 
-    def happened(event: ui.Event) -> None:
+    def happened(event: ui.MarkupEvent) -> None:
         if event.on == "atom" and (atom := parse.whole(event.value)) is not None:
             state.put(atom=atom)
 
@@ -103,7 +103,7 @@ def _clusters(atlas: Atlas) -> None:
         for cluster, row in zip(table.index, table.itertuples(index=False), strict=True)
     ]
 
-    def happened(event: ui.Event) -> None:
+    def happened(event: ui.MarkupEvent) -> None:
         if event.on == "cluster" and (cluster := parse.whole(event.value)) is not None:
             map_state.select(np.flatnonzero(atlas.atoms["cluster"].to_numpy() == cluster))
 

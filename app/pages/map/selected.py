@@ -177,7 +177,7 @@ def _words(atlas: Atlas, atoms: NDArray[np.int64]) -> None:
         for row in shared.itertuples(index=False)
     ]
 
-    def happened(event: ui.Event) -> None:
+    def happened(event: ui.MarkupEvent) -> None:
         if event.on == "word":
             state.put(find=event.value)
 
@@ -233,7 +233,7 @@ def _gallery(atlas: Atlas, atoms: NDArray[np.int64]) -> None:
         )
     hint = "items that excite most of the selected atoms come first"
 
-    def happened(event: ui.Event) -> None:
+    def happened(event: ui.MarkupEvent) -> None:
         if event.on == "atom" and (atom := parse.whole(event.value)) is not None:
             state.put(atom=atom)
 

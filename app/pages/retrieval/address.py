@@ -10,12 +10,12 @@ from app import state
 from app.opened import corpora
 from app.pages.retrieval.form import search
 from app.pages.retrieval.request import FIRST_STEP, STEPS, Request, parameters, read, write
-from app.pages.retrieval.session import Session
+from app.pages.retrieval.session import RetrievalSession
 
 _OURS = (*write(Request()), "step", "candidate")
 
 
-def follow_address(session: Session) -> None:
+def follow_address(session: RetrievalSession) -> None:
     """Do what the address says, unless that is what is shown already; write it where the session has moved on."""
     if session.unwritten:
         show_address(session)
@@ -49,7 +49,7 @@ def follow_address(session: Session) -> None:
     _choose(session, candidate)
 
 
-def _choose(session: Session, candidate: str) -> None:
+def _choose(session: RetrievalSession, candidate: str) -> None:
     """Make the corpus item with this id the candidate that a step looks at; "" leaves the first of the order."""
     entry = session.run.entry if session.run is not None else None
     session.picked = entry.row_of(candidate) if entry is not None and candidate else None
@@ -58,7 +58,7 @@ def _choose(session: Session, candidate: str) -> None:
         del st.query_params["candidate"]
 
 
-def show_address(session: Session) -> None:
+def show_address(session: RetrievalSession) -> None:
     """Write search and step into the address, as one entry of the browser's history."""
     run = session.run
     request = run.request if run is not None else session.draft

@@ -12,12 +12,12 @@ from app.pages.retrieval import pictures
 from app.pages.retrieval.examples import examples
 from app.pages.retrieval.form import collect, form, start
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.session import Session, current
+from app.pages.retrieval.session import RetrievalSession, current
 from app.pages.retrieval.settings import settings
 from app.ui import Html, cut, tag
 
 
-def bar(session: Session) -> Request:
+def bar(session: RetrievalSession) -> Request:
     """Draw the bar; returns what the controls say now."""
     if not session.shows("k"):  # first visit, or back from another page: hidden widgets are forgotten
         session.fill(session.draft)
@@ -38,7 +38,7 @@ def bar(session: Session) -> Request:
     return request
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     """What a click on an example, or on the cross beside the query's picture, does."""
     session = current()
     if event.on == "example":
@@ -53,7 +53,7 @@ def _on_event(event: ui.Event) -> None:
         session.draft = replace(session.draft, item="", upload="")
 
 
-def _query_picture(session: Session, entry: corpora.Entry | None, request: Request) -> Html | None:
+def _query_picture(session: RetrievalSession, entry: corpora.CorpusEntry | None, request: Request) -> Html | None:
     src = pictures.source(session, entry, request)
     if not src:
         return None
@@ -72,7 +72,7 @@ def _query_picture(session: Session, entry: corpora.Entry | None, request: Reque
     )
 
 
-def _examples(entry: corpora.Entry | None) -> Html | None:
+def _examples(entry: corpora.CorpusEntry | None) -> Html | None:
     """Queries one click away."""
     cards = []
     for place, example in enumerate(examples(entry) if entry is not None else []):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.opened.corpora import Entry
+from app.opened.corpora import CorpusEntry
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ _DEMO = (
 )
 
 
-def examples(entry: Entry) -> list[Example]:
+def examples(entry: CorpusEntry) -> list[Example]:
     """Examples that exist in this corpus; for a corpus of a user's own, its first captions and pictures."""
     if entry.corpus is None:
         return []

@@ -11,7 +11,7 @@ import streamlit as st
 from app.opened import corpora
 from app.pages.retrieval import worker
 from app.pages.retrieval.request import FIRST_STEP, Request
-from app.pages.retrieval.session import Run, Session, current
+from app.pages.retrieval.session import RetrievalSession, SearchRun, current
 from app.work import Job
 from engine.errors import AtomscopeError
 from engine.retrieval.search.query import ALPHA, THRESHOLD, check_words
@@ -23,7 +23,7 @@ MARGINS = {"skip": 0.05, "stop": 2.0}
 """Where the early stops begin when they are switched on: a cosine, and log-odds."""
 
 
-def form(session: Session) -> None:
+def form(session: RetrievalSession) -> None:
     """Draw the words and the button."""
     with (
         st.form("retrieval_form", border=False),
@@ -47,14 +47,14 @@ def _submit() -> None:
     start(session, collect(session))
 
 
-def start(session: Session, request: Request) -> None:
+def start(session: RetrievalSession, request: Request) -> None:
     """Search for what a person asked with the controls, and show the first step."""
     session.draft = request
     if search(session, request):
         session.step, session.unwritten = FIRST_STEP, True
 
 
-def search(session: Session, request: Request) -> bool:
+def search(session: RetrievalSession, request: Request) -> bool:
     """Stop the search before and hand in this one; False, with a sentence in ``session.fault``, if it cannot be made."""
     session.fault = ""
     upload = session.uploads.get(request.upload)
@@ -71,11 +71,11 @@ def search(session: Session, request: Request) -> bool:
         session.fault = str(error)
         return False
     session.picked, session.slowness = None, 1
-    session.run = Run(request, entry, answer, job)
+    session.run = SearchRun(request, entry, answer, job)
     return True
 
 
-def collect(session: Session) -> Request:
+def collect(session: RetrievalSession) -> Request:
     """What the controls say; the picture is not a control and comes from the draft."""
     draft = session.draft
     margins: dict[str, Any] = {}

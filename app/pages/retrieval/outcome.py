@@ -28,7 +28,7 @@ Status = Literal["waiting", "scored", "failed", "unread"]
 
 
 @dataclass(frozen=True)
-class Row:
+class PoolRow:
     """One candidate of the pool.
 
     Attributes
@@ -80,7 +80,7 @@ class Outcome:
     ----------
     started, pool, tie, skipped, stopped, done : event or None
         The events that come at most once.
-    rows : list of Row
+    rows : list of PoolRow
         The pool by coarse rank.
     """
 
@@ -90,10 +90,10 @@ class Outcome:
     skipped: FineSkipped | None = None
     stopped: StoppedEarly | None = None
     done: Done | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PoolRow] = field(default_factory=list)
 
     @property
-    def final(self) -> list[Row]:
+    def final(self) -> list[PoolRow]:
         """The pool by place: the order so far, the last one when the search is over."""
         return sorted(self.rows, key=lambda row: row.place)
 
@@ -103,7 +103,7 @@ class Outcome:
         return sum(row.status in ("scored", "failed") for row in self.rows)
 
     @property
-    def scored(self) -> list[Row]:
+    def scored(self) -> list[PoolRow]:
         """Candidates with a fine score, by coarse rank."""
         return [row for row in self.rows if row.status == "scored"]
 
@@ -116,7 +116,7 @@ class Outcome:
         """Place of an item in the order so far, None if it is not in the pool."""
         return next((row.place for row in self.rows if row.entry.item == item), None)
 
-    def chosen(self, item: int | None) -> Row | None:
+    def chosen(self, item: int | None) -> PoolRow | None:
         """The scored candidate that is corpus row ``item``, else the first of the order that was scored."""
         scored = [row for row in self.final if row.status == "scored"]
         return next((row for row in scored if row.entry.item == item), scored[0] if scored else None)
@@ -168,7 +168,7 @@ def outcome_of(events: Sequence[Event]) -> Outcome:
         status: Status = "unread" if over else "waiting"
         if record is not None:
             status = "scored" if entry.item not in failed and is_scored(record) else "failed"
-        rows.append(Row(entry, status, record, plain.get(entry.item), places.get(entry.item, len(entries))))
+        rows.append(PoolRow(entry, status, record, plain.get(entry.item), places.get(entry.item, len(entries))))
     return Outcome(
         once.get(Started),  # type: ignore[arg-type]
         pool,
@@ -181,7 +181,7 @@ def outcome_of(events: Sequence[Event]) -> Outcome:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class ReadingProgress:
     """How far the reading is: ``done`` of ``total`` and the seconds left (None: not known yet)."""
 
     done: int
@@ -189,7 +189,7 @@ class Waiting:
     seconds: float | None
 
 
-def waiting(outcome: Outcome, times: Sequence[float], events: Sequence[Event], now: float) -> Waiting:
+def waiting(outcome: Outcome, times: Sequence[float], events: Sequence[Event], now: float) -> ReadingProgress:
     """Progress of the fine stage.
 
     Parameters
@@ -201,6 +201,6 @@ def waiting(outcome: Outcome, times: Sequence[float], events: Sequence[Event], n
     # The last of them: a pool may be shown once more when the model that reads it had to be loaded first.
     begun = [time for time, event in zip(times, events, strict=False) if isinstance(event, PoolReady)][-1:]
     if not done or not begun or done >= total:
-        return Waiting(done, total, None)
+        return ReadingProgress(done, total, None)
     rate = done / max(now - begun[0], 1e-6)
-    return Waiting(done, total, (total - done) / rate)
+    return ReadingProgress(done, total, (total - done) / rate)

@@ -15,9 +15,9 @@ from app.pages.retrieval.bar import bar
 from app.pages.retrieval.form import start
 from app.pages.retrieval.outcome import Outcome, outcome_of
 from app.pages.retrieval.request import FIRST_STEP, STEPS
-from app.pages.retrieval.scene import Scene
-from app.pages.retrieval.session import Run, Session, current
+from app.pages.retrieval.session import RetrievalSession, SearchRun, current
 from app.pages.retrieval.status import failed, pace, slowed, stage, status
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.concepts import concepts
 from app.pages.retrieval.steps.enhancement import enhancement
 from app.pages.retrieval.steps.export import as_csv, as_json, results_table
@@ -84,7 +84,7 @@ def _missing() -> None:
         ui.empty("The coarse stage answers alone", f"Reading the pool needs {' and '.join(lacking)}.", models.WEIGHTS)
 
 
-def _welcome(session: Session) -> None:
+def _welcome(session: RetrievalSession) -> None:
     """Before the first search: pictures to begin with, and who will answer."""
     entry = corpora.entry(session.draft.corpus)
     if entry is None or entry.corpus is None:
@@ -119,12 +119,12 @@ def _results(polling: float | None) -> None:
         st.rerun()  # the whole page, once: polling begins, ends or changes its pace there
 
 
-def _step(session: Session, run: Run, outcome: Outcome) -> None:
+def _step(session: RetrievalSession, run: SearchRun, outcome: Outcome) -> None:
     entry, request = run.entry, run.request
     if entry is None or entry.corpus is None:
         return
     picture = pictures.source(session, entry, request)
-    scene = Scene(entry.content, entry.corpus.items, request, run.answer, picture, session.picked)
+    scene = StepContext(entry.content, entry.corpus.items, request, run.answer, picture, session.picked)
     ui.live(funnel(scene, outcome), key="retrieval_funnel")
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key="retrieval_stepper"):
         st.button("", key="retrieval_previous", icon=":material/arrow_back:", shortcut="Left", on_click=_go, args=(-1,))
@@ -142,7 +142,7 @@ def _step(session: Session, run: Run, outcome: Outcome) -> None:
     ui.live(models_line(outcome, models.mllm_title(), note), key="retrieval_models")
 
 
-def _concepts(session: Session, scene: Scene, outcome: Outcome) -> None:
+def _concepts(session: RetrievalSession, scene: StepContext, outcome: Outcome) -> None:
     atlas = state.atlas()
     job = session.encode(atlas, outcome)
     if job is None:
@@ -159,7 +159,7 @@ def _concepts(session: Session, scene: Scene, outcome: Outcome) -> None:
         ui.live(concepts(atlas, scene, outcome, encoded), key="retrieval_body", on_event=_on_event)
 
 
-def _export(scene: Scene, outcome: Outcome) -> None:
+def _export(scene: StepContext, outcome: Outcome) -> None:
     captions = {row.entry.item: scene.caption(row.entry.item) for row in outcome.rows}
     document = as_json(outcome, scene.request, captions, scene.answer)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="retrieval_export"):
@@ -185,12 +185,12 @@ def _go(by: int) -> None:
     _open_step(session, names[min(max(names.index(session.step) + by, 0), len(names) - 1)])
 
 
-def _open_step(session: Session, step: str) -> None:
+def _open_step(session: RetrievalSession, step: str) -> None:
     session.step = step
     show_address(session)
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     session = current()
     if event.on == "step" and event.value in STEPS:
         _open_step(session, event.value)

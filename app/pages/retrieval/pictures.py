@@ -11,7 +11,7 @@ from app import ui, urls
 from app.opened import corpora
 from app.pages.retrieval.form import collect, start
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.session import Session, current
+from app.pages.retrieval.session import RetrievalSession, current
 from app.pages.retrieval.uploads import check
 from app.ui import Html, cut, tag
 from engine.errors import InputError
@@ -21,7 +21,7 @@ BEGIN_WITH = 36
 """Pictures offered before the first search."""
 
 
-def source(session: Session, entry: corpora.Entry | None, request: Request) -> str:
+def source(session: RetrievalSession, entry: corpora.CorpusEntry | None, request: Request) -> str:
     """Address of the picture a request asks with, "" if it has none."""
     upload = session.uploads.get(request.upload)
     if upload is not None:
@@ -30,7 +30,7 @@ def source(session: Session, entry: corpora.Entry | None, request: Request) -> s
     return urls.corpus_thumb(entry.content, row) if entry is not None and row is not None else ""
 
 
-def controls(session: Session, entry: corpora.Entry | None) -> None:
+def controls(session: RetrievalSession, entry: corpora.CorpusEntry | None) -> None:
     """Upload a picture or take one of the corpus."""
     st.file_uploader(
         "Upload a picture",
@@ -49,7 +49,7 @@ def controls(session: Session, entry: corpora.Entry | None) -> None:
     ui.live(tag("div", _buttons(entry, rows), more), key="retrieval_picks", on_event=_on_event)
 
 
-def begin(session: Session, entry: corpora.Entry) -> None:
+def begin(session: RetrievalSession, entry: corpora.CorpusEntry) -> None:
     """Pictures to begin with, before the first search."""
     assert entry.corpus is not None  # the caller has looked
     rows = offered(entry, "", session.offered, BEGIN_WITH)
@@ -58,7 +58,7 @@ def begin(session: Session, entry: corpora.Entry) -> None:
     ui.live(shown, key="retrieval_begin", on_event=_on_event)
 
 
-def offered(entry: corpora.Entry, words: str, turn: int, most: int = OFFERED) -> list[int]:
+def offered(entry: corpora.CorpusEntry, words: str, turn: int, most: int = OFFERED) -> list[int]:
     """Rows of pictures to offer as a query: those that match the words, else a sample that ``turn`` shuffles."""
     assert entry.corpus is not None  # the caller has looked
     items = entry.corpus.items
@@ -80,7 +80,7 @@ def _others() -> Html:
     return tag("button", "Others", data_on="shuffle", cls="as-more")
 
 
-def _buttons(entry: corpora.Entry, rows: list[int], wide: bool = False) -> Html:
+def _buttons(entry: corpora.CorpusEntry, rows: list[int], wide: bool = False) -> Html:
     """Pictures of the corpus as buttons; a click asks with that picture."""
     assert entry.corpus is not None  # the caller has looked
     items = entry.corpus.items
@@ -99,7 +99,7 @@ def _buttons(entry: corpora.Entry, rows: list[int], wide: bool = False) -> Html:
     return tag("div", shown, none, cls="as-picks as-wide" if wide else "as-picks")
 
 
-def _on_event(event: ui.Event) -> None:
+def _on_event(event: ui.MarkupEvent) -> None:
     session = current()
     if event.on == "picture":
         session.chosen += 1

@@ -30,13 +30,13 @@ UPLOADS = 4
 
 
 @dataclass
-class Run:
+class SearchRun:
     """One search of a session.
 
     Attributes
     ----------
     request : Request
-    entry : Entry or None
+    entry : CorpusEntry or None
         The corpus as it was when the search was asked for: the rows of its events are rows of this one.
     answer : int or None
         Corpus row the query is known to ask for.
@@ -47,7 +47,7 @@ class Run:
     """
 
     request: Request
-    entry: corpora.Entry | None
+    entry: corpora.CorpusEntry | None
     answer: int | None
     job: Job[Event]
     encoded: dict[str, Job[EncodedCandidate]] = field(default_factory=dict)
@@ -65,12 +65,12 @@ class Run:
 
 
 @dataclass
-class Session:
+class RetrievalSession:
     """Lives in Streamlit's session state; nothing of it is shared with other sessions.
 
     Attributes
     ----------
-    run : Run or None
+    run : SearchRun or None
         The search that is shown.
     draft, filled : Request
         What the controls said last; what they were last set to.
@@ -90,7 +90,7 @@ class Session:
         When the results were drawn last, and how many times slower than wished they are drawn.
     """
 
-    run: Run | None = None
+    run: SearchRun | None = None
     draft: Request = Request()
     filled: Request = Request()
     fills: int = 0
@@ -171,7 +171,7 @@ class Session:
         return job
 
 
-def current() -> Session:
+def current() -> RetrievalSession:
     """The session of the browser that is served now."""
-    session: Session = st.session_state.setdefault("retrieval", Session())
+    session: RetrievalSession = st.session_state.setdefault("retrieval", RetrievalSession())
     return session

@@ -10,7 +10,7 @@ from app import ui
 from app.opened import corpora, models
 from app.pages.retrieval.form import MARGINS, collect, preset_shares
 from app.pages.retrieval.request import GATES, MOST, PRESETS, TOKENS, VIEWS
-from app.pages.retrieval.session import Session, current
+from app.pages.retrieval.session import RetrievalSession, current
 from engine.retrieval.search.events import MODES
 
 _MODES = {
@@ -26,7 +26,7 @@ _MODES = {
 _SPLITS = {"": "Whole corpus", "train": "Training split", "validation": "Validation split", "test": "Test split"}
 
 
-def settings(session: Session, entry: corpora.Entry | None) -> None:
+def settings(session: RetrievalSession, entry: corpora.CorpusEntry | None) -> None:
     """Draw them, as they were when the controls were last set."""
     known, begin = corpora.paths(), session.filled
     keys = list(known)
@@ -91,7 +91,7 @@ def settings(session: Session, entry: corpora.Entry | None) -> None:
     st.caption(f"Read by **{ui.plain(models.mllm_title())}**. Another model: `atomscope serve --mllm MODEL`")
 
 
-def _choose(session: Session, label: str, name: str, options: dict[str, str], words: str) -> None:
+def _choose(session: RetrievalSession, label: str, name: str, options: dict[str, str], words: str) -> None:
     """One of a few values of the request's field ``name``; ``options`` are the words for each."""
     st.segmented_control(
         label,
@@ -104,7 +104,7 @@ def _choose(session: Session, label: str, name: str, options: dict[str, str], wo
     )
 
 
-def _enhancement(session: Session, preset: str) -> None:
+def _enhancement(session: RetrievalSession, preset: str) -> None:
     """What a preset leaves open; its numbers begin with the preset's own."""
     begin = session.filled
     words = {
@@ -134,7 +134,7 @@ def _enhancement(session: Session, preset: str) -> None:
     )
 
 
-def _split_label(entry: corpora.Entry, split: str) -> str:
+def _split_label(entry: corpora.CorpusEntry, split: str) -> str:
     assert entry.corpus is not None  # the caller has looked
     real = entry.searched_split(split)
     count = entry.corpus.splits.get(real, len(entry.corpus)) if real else len(entry.corpus)

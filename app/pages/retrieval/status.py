@@ -10,7 +10,7 @@ import streamlit as st
 from app import ui
 from app.opened import models
 from app.pages.retrieval.outcome import Outcome, waiting
-from app.pages.retrieval.session import Run, Session
+from app.pages.retrieval.session import RetrievalSession, SearchRun
 from app.work import Job
 
 POLL, SLOW_POLL = 0.5, 1.5
@@ -20,7 +20,7 @@ SLOWEST = 6.0
 """A machine that cannot keep up is looked at half as often, again and again, down to once in this many seconds."""
 
 
-def pace(session: Session) -> float | None:
+def pace(session: RetrievalSession) -> float | None:
     """Seconds until the next look at what the worker does for this session, None when it does nothing."""
     run = session.run
     if run is None or not run.active:
@@ -29,7 +29,7 @@ def pace(session: Session) -> float | None:
     return min((POLL if reading else SLOW_POLL) * session.slowness, SLOWEST)
 
 
-def slowed(session: Session, polling: float | None, wanted: float | None) -> float | None:
+def slowed(session: RetrievalSession, polling: float | None, wanted: float | None) -> float | None:
     """The pace from now on: ``wanted``, or half of it when this look came much later than ``polling`` said."""
     now, before = time.monotonic(), session.polled
     session.polled = now
@@ -39,7 +39,7 @@ def slowed(session: Session, polling: float | None, wanted: float | None) -> flo
     return None if wanted is None else min(2 * wanted, SLOWEST)
 
 
-def status(session: Session, run: Run, outcome: Outcome) -> None:
+def status(session: RetrievalSession, run: SearchRun, outcome: Outcome) -> None:
     """Draw what goes on, how far it is, and the button that stops it; or how it ended."""
     job = run.job
     if job.active:
@@ -65,7 +65,7 @@ def stage(job: Job[Any]) -> str:
     return ui.plain(f"{job.stage}{count}")
 
 
-def _doing(session: Session, job: Job[Any], outcome: Outcome) -> str:
+def _doing(session: RetrievalSession, job: Job[Any], outcome: Outcome) -> str:
     if job.state == "waiting":
         ahead = session.queue.ahead(job)
         others = f"{ahead} other {'search is' if ahead == 1 else 'searches are'} before it" if ahead else "starting"

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import math
 
-from app.pages.retrieval.outcome import Outcome, Row
+from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.request import STEPS
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.ui import Html, cut, tag
 
 UNITS = {
@@ -31,7 +31,7 @@ CACHES = {
 # Around the steps.
 
 
-def funnel(scene: Scene, outcome: Outcome) -> Html:
+def funnel(scene: StepContext, outcome: Outcome) -> Html:
     """The stages from the gallery to one answer: how many items each leaves, and how long it took."""
     pool, done = outcome.pool, outcome.done
     took = done.seconds if done is not None else {}
@@ -67,7 +67,7 @@ def funnel(scene: Scene, outcome: Outcome) -> Html:
     return tag("ol", blocks, cls="as-funnel", aria_label="From the gallery to the answer")
 
 
-def _why(first: Row, outcome: Outcome) -> str:
+def _why(first: PoolRow, outcome: Outcome) -> str:
     if first.score is None:
         return f"by its cosine, {first.entry.score:.3f}"
     rank = f", coarse rank {first.entry.rank}" if first.entry.rank != first.place else ""
@@ -127,7 +127,7 @@ def _note(identity: dict[str, object]) -> str:
 # In several steps.
 
 
-def chooser(scene: Scene, outcome: Outcome, row: Row) -> Html:
+def chooser(scene: StepContext, outcome: Outcome, row: PoolRow) -> Html:
     """The scored candidates as small pictures; a click chooses the one the step is about."""
     small = [
         tag(
@@ -159,7 +159,7 @@ def signed(value: float | None, mode: str = "log-odds") -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
-def moved(row: Row) -> Html:
+def moved(row: PoolRow) -> Html:
     """How far a candidate moved from its coarse rank."""
     by = row.entry.rank - row.place
     if by == 0:
@@ -173,7 +173,7 @@ def moved(row: Row) -> Html:
     )
 
 
-def score_bar(row: Row, rows: list[Row], mode: str) -> Html:
+def score_bar(row: PoolRow, rows: list[PoolRow], mode: str) -> Html:
     """The fine score as a bar: log-odds grow from the middle, others from the left over the range the mode has."""
     value = row.score or 0.0
     values = [other.score for other in rows if other.score is not None]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    job: Job[Event], entry: corpora.Entry | None, request: Request, upload: Image.Image | None, answer: int | None
+    job: Job[Event], entry: corpora.CorpusEntry | None, request: Request, upload: Image.Image | None, answer: int | None
 ) -> None:
     """Load what is not loaded, then run the search and pass the retriever's events on.
 
@@ -70,7 +70,7 @@ def search(
         job.emit(event)
 
 
-def _corpus_image(entry: corpora.Entry, corpus: Corpus, item: str) -> Image.Image:
+def _corpus_image(entry: corpora.CorpusEntry, corpus: Corpus, item: str) -> Image.Image:
     row = entry.row_of(item)
     if row is None:
         raise InputError(f"{corpus.name} has no item {item[:80]!r}.")
@@ -92,7 +92,7 @@ def options_of(request: Request, split: str) -> SearchOptions:
     )
 
 
-def answer_of(entry: corpora.Entry | None, request: Request) -> int | None:
+def answer_of(entry: corpora.CorpusEntry | None, request: Request) -> int | None:
     """The item a query is known to ask for: the one whose caption it is, or whose picture when captions are read."""
     if entry is None or entry.corpus is None:
         return None
@@ -111,7 +111,7 @@ def answer_of(entry: corpora.Entry | None, request: Request) -> int | None:
 def encode(
     job: Job[EncodedCandidate],
     atlas: Atlas,
-    entry: corpora.Entry,
+    entry: corpora.CorpusEntry,
     request: Request,
     upload: Image.Image | None,
     items: Sequence[int],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedTokens:
     """CSR codes of some tokens, on the CPU.
 
     Attributes
@@ -43,7 +43,7 @@ class Encoded:
 
 
 @torch.no_grad()
-def encode(sae: SparseAutoencoder, x: torch.Tensor) -> Encoded:
+def encode(sae: SparseAutoencoder, x: torch.Tensor) -> EncodedTokens:
     """Encode tokens [n, d], on the device they are on.
 
     Raises
@@ -57,6 +57,6 @@ def encode(sae: SparseAutoencoder, x: torch.Tensor) -> Encoded:
         raise AtomscopeError(
             "The SAE gives codes that are not finite numbers: its weights or the activations are broken."
         )
-    return Encoded(
+    return EncodedTokens(
         codes.crow.cpu().numpy(), codes.col.cpu().numpy(), values, None if tau is None else tau.float().cpu().numpy()
     )

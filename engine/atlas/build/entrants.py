@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.atlas.build.encoding import Encoded
+from engine.atlas.build.encoding import EncodedTokens
 from engine.atlas.format.schema import ENTRANTS_KEPT
 
 if TYPE_CHECKING:
@@ -53,14 +53,14 @@ def join(parts: Sequence[Entrants]) -> Entrants:
 
 
 @torch.no_grad()
-def find_entrants(sae: SparseAutoencoder, x: torch.Tensor, codes: Encoded, first_token: int) -> Entrants:
+def find_entrants(sae: SparseAutoencoder, x: torch.Tensor, codes: EncodedTokens, first_token: int) -> Entrants:
     """The atoms outside each token's support with the largest finite scores, at most ``ENTRANTS_KEPT`` of them.
 
     Parameters
     ----------
     x : float [n, d]
         Tokens.
-    codes : Encoded
+    codes : EncodedTokens
         Their codes; the SAE must have thresholds.
     first_token : int
         Number of the first one among the sampled tokens.

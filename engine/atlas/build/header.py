@@ -14,19 +14,19 @@ from engine.atlas.format.meta import header
 from engine.atlas.format.status import status_counts
 
 if TYPE_CHECKING:
-    from engine.atlas.build.inputs import Inputs
+    from engine.atlas.build.inputs import BuildInputs
     from engine.atlas.build.layout import AtomMap
-    from engine.atlas.build.thumbs import Pictures
+    from engine.atlas.build.thumbs import PictureSource
 
 
 def describe(
-    inputs: Inputs,
+    inputs: BuildInputs,
     created: str,
     plan: PassPlan,
     passed: PassResult,
     statistics: AtomStatistics,
     atom_map: AtomMap,
-    pictures: Pictures,
+    pictures: PictureSource,
 ) -> dict[str, Any]:
     """``atlas.json`` but for ``files``.
 

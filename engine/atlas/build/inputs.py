@@ -23,7 +23,7 @@ SAE_FILES = ("config.json", "weights.safetensors")
 
 
 @dataclass(frozen=True)
-class Inputs:
+class BuildInputs:
     """What one build reads.
 
     Attributes
@@ -63,7 +63,7 @@ class Inputs:
         return {"baselines_sha256": hashes, **self.options.of_the_rest()}
 
 
-def open_inputs(sae_dir: Path, store: ActivationStore, out: Path, options: AtlasOptions) -> Inputs:
+def open_inputs(sae_dir: Path, store: ActivationStore, out: Path, options: AtlasOptions) -> BuildInputs:
     """Load the SAE and check that everything fits.
 
     Raises
@@ -81,7 +81,7 @@ def open_inputs(sae_dir: Path, store: ActivationStore, out: Path, options: Atlas
     for path in baselines.values():
         load_sae(path)
     device = pick_device(options.device)
-    return Inputs(sae.to(device).eval(), folder, baselines, store, options, device)
+    return BuildInputs(sae.to(device).eval(), folder, baselines, store, options, device)
 
 
 def run_folder(path: Path) -> Path:
@@ -118,7 +118,7 @@ def _check(sae: SparseAutoencoder, store: ActivationStore, out: Path, options: A
             raise InputError(f"--corpus-beside needs the corpus in {out.resolve().parent}, but it is at {corpus}.")
 
 
-def copy_saes(inputs: Inputs, folder: Path) -> None:
+def copy_saes(inputs: BuildInputs, folder: Path) -> None:
     """Copy the SAE, its training log if there is one, and the baselines into the atlas in ``folder``."""
     targets = {"sae": inputs.sae_folder} | {f"baselines/{name}": path for name, path in inputs.baselines.items()}
     for target, source in targets.items():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
-    from engine.atlas.build.encoding import Encoded
+    from engine.atlas.build.encoding import EncodedTokens
 
 BINS = 64
 COACTIVATION_TOKENS = 131_072
@@ -43,7 +43,7 @@ class PassPlan:
     coactivation_tokens: int
 
 
-def plan_pass(sample: Encoded, store: ActivationStore, n_atoms: int) -> PassPlan:
+def plan_pass(sample: EncodedTokens, store: ActivationStore, n_atoms: int) -> PassPlan:
     """The plan of the pass over ``store`` from the codes of the sampled items."""
     ids, names = label_ids(store.items["label"].tolist(), n_atoms)
     return PassPlan(histogram_edges(sample.val), ids, names, coactivation_size(sample.sizes, store.n_tokens))

@@ -28,7 +28,7 @@ from engine.atlas.build.token_pass import run_token_pass
 from engine.atlas.build.work_folder import begin, hold_work_folder, publish
 from engine.atlas.format.meta import write_meta
 from engine.files import explain_os_errors
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
@@ -64,7 +64,7 @@ def build_atlas(
     AtomscopeError
         If the disk is full or the folder cannot be written.
     """
-    options, progress = options or AtlasOptions(), progress or Silent()
+    options, progress = options or AtlasOptions(), progress or SilentProgress()
     inputs = open_inputs(sae_dir, store, out, options)
     sae, device, n_atoms = inputs.sae, inputs.device, inputs.sae.config.n_atoms
 

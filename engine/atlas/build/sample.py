@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.atlas.build.encoding import Encoded, encode
+from engine.atlas.build.encoding import EncodedTokens, encode
 from engine.atlas.build.entrants import Entrants, find_entrants, join
 from engine.atlas.build.hashing import choose
 from engine.atlas.format.tables import save_array
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ItemSample:
     """The sampled items and their codes.
 
     Attributes
     ----------
     items : int32 [S]
         Sampled items, ascending.
-    codes : Encoded
+    codes : EncodedTokens
         Codes of their S P tokens.
     entrants : Entrants
         The atoms just below the threshold of each of these tokens; no rows when the SAE has no threshold.
     """
 
     items: NDArray[np.int32]
-    codes: Encoded
+    codes: EncodedTokens
     entrants: Entrants
 
 
 def take_sample(
     sae: SparseAutoencoder, store: ActivationStore, size: int, device: torch.device, folder: Path, progress: Progress
-) -> Sample:
+) -> ItemSample:
     """The sample of :func:`draw_sample`, drawn once and kept in ``folder``."""
     if not (folder / "done.json").is_file():
         _save(draw_sample(sae, store, size, device, progress), folder)
@@ -53,7 +53,7 @@ def take_sample(
 
 def draw_sample(
     sae: SparseAutoencoder, store: ActivationStore, size: int, device: torch.device, progress: Progress
-) -> Sample:
+) -> ItemSample:
     """Encode ``size`` items chosen by hash, the same for every order of the data and every SAE."""
     items = choose(store.n_items, min(size, store.n_items)).astype(np.int32)
     progress.start("encoding the sample", len(items), "items")
@@ -66,16 +66,16 @@ def draw_sample(
             entrants.append(find_entrants(sae, x, part, place * store.n_positions))
         progress.advance()
     progress.finish()
-    codes = Encoded(
+    codes = EncodedTokens(
         crow=np.concatenate([[0], np.cumsum(np.concatenate([part.sizes for part in parts]))]).astype(np.int64),
         col=np.concatenate([part.col for part in parts]),
         val=np.concatenate([part.val for part in parts]),
         tau=np.concatenate([part.tau for part in parts if part.tau is not None]) if entrants else None,
     )
-    return Sample(items, codes, join(entrants))
+    return ItemSample(items, codes, join(entrants))
 
 
-def _save(sample: Sample, folder: Path) -> None:
+def _save(sample: ItemSample, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     save_array(folder / "items.npy", sample.items)
     for name, part in (("codes", sample.codes), ("entrants", sample.entrants)):
@@ -85,11 +85,11 @@ def _save(sample: Sample, folder: Path) -> None:
     write_json(folder / "done.json", {})
 
 
-def _load(folder: Path) -> Sample:
+def _load(folder: Path) -> ItemSample:
     arrays: dict[str, Any] = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy")}
     arrays.setdefault("codes.tau", None)
-    return Sample(
+    return ItemSample(
         items=arrays["items"],
-        codes=Encoded(**{entry.name: arrays[f"codes.{entry.name}"] for entry in fields(Encoded)}),
+        codes=EncodedTokens(**{entry.name: arrays[f"codes.{entry.name}"] for entry in fields(EncodedTokens)}),
         entrants=Entrants(**{entry.name: arrays[f"entrants.{entry.name}"] for entry in fields(Entrants)}),
     )

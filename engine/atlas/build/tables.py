@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.atlas.build.layout import AtomMap
-from engine.atlas.build.naming.scores import Names
+from engine.atlas.build.naming.scores import RankedNames
 from engine.atlas.build.naming.stage import AtlasNames
 from engine.atlas.build.neighbours import Neighbours
-from engine.atlas.build.sample import Sample
+from engine.atlas.build.sample import ItemSample
 from engine.atlas.build.statistics import AtomStatistics, LabelShares
 from engine.atlas.build.token_pass import PassResult
 from engine.atlas.format.schema import ATOMS_PER_GROUP
@@ -52,7 +52,7 @@ def write_measured(
 
 
 def write_tokens_and_items(
-    folder: Path, store: ActivationStore, sample: Sample, passed: PassResult, n_atoms: int, progress: Progress
+    folder: Path, store: ActivationStore, sample: ItemSample, passed: PassResult, n_atoms: int, progress: Progress
 ) -> None:
     """Write what has tokens or items for rows: ``codes/``, the entrants, the items, and the tokens of texts."""
     codes, entrants = sample.codes, sample.entrants
@@ -81,7 +81,7 @@ def write_atoms_and_clusters(
     progress.advance(2)
 
 
-def _clusters(names: Names, atom_map: AtomMap) -> dict[str, Any]:
+def _clusters(names: RankedNames, atom_map: AtomMap) -> dict[str, Any]:
     """Columns of ``clusters.parquet``: a cluster lies at the mean of its atoms."""
     place, cluster, count = atom_map.place, atom_map.cluster, len(names.label)
     centres = [place[cluster == c].mean(axis=0, dtype=np.float64) for c in range(count)]

@@ -29,7 +29,7 @@ QUALITY = 80
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PictureSource:
     """Where an atlas has its pictures from.
 
     Attributes
@@ -48,22 +48,22 @@ class Pictures:
         return {"kind": self.kind} if self.size is None else {"kind": self.kind, "size": self.size}
 
 
-def write_pictures(folder: Path, store: ActivationStore, options: AtlasOptions, progress: Progress) -> Pictures:
+def write_pictures(folder: Path, store: ActivationStore, options: AtlasOptions, progress: Progress) -> PictureSource:
     """Write thumbnails, or none when the items are texts, or the corpus lies beside the atlas or is gone."""
     if store.token_ids is not None:
-        return Pictures("none")
+        return PictureSource("none")
     corpus = open_pictures(store, progress)
     if corpus is None:
-        return Pictures("none")
+        return PictureSource("none")
     if not options.corpus_beside:
         write_thumbs(folder, store, corpus, options.thumb_size, progress)
-        return Pictures("shards", options.thumb_size)
+        return PictureSource("shards", options.thumb_size)
     if wrong := smaller_pictures(corpus, store.backbone):
         progress.warn(
             f"The corpus holds {wrong[0]} (and maybe more) in another shape than the model saw: heat maps on it "
             "will be a little off. Leave out --corpus-beside to store thumbnails that fit."
         )
-    return Pictures("corpus")
+    return PictureSource("corpus")
 
 
 def open_pictures(store: ActivationStore, progress: Progress) -> Corpus | None:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.atlas.build import checkpoint
-from engine.atlas.build.accumulators import Accumulators, Batch
+from engine.atlas.build.accumulators import Accumulators, ItemBatch
 from engine.atlas.build.encoding import encode
 from engine.atlas.build.token_sample import TokenSample, TokenSampler
 from engine.atlas.build.token_tables import TokenTables
@@ -92,7 +92,7 @@ def run_token_pass(
         x = torch.cat([torch.as_tensor(store.item(item)) for item in range(first, end)])
         codes = encode(sae, x.to(device))
         accumulators.add(
-            Batch(
+            ItemBatch(
                 codes.crow,
                 codes.col,
                 codes.val,

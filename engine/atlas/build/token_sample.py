@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.atlas.build.encoding import Encoded
+from engine.atlas.build.encoding import EncodedTokens
 from engine.atlas.build.hashing import hashes
 from engine.atlas.grouping import segments
 
@@ -45,7 +45,7 @@ class TokenSampler:
         self._sizes: list[NDArray[np.int64]] = []
         self._atoms: list[NDArray[np.int32]] = []
 
-    def add(self, first_token: int, codes: Encoded) -> None:
+    def add(self, first_token: int, codes: EncodedTokens) -> None:
         """Keep the chosen ones among tokens that follow each other from ``first_token``."""
         sizes = codes.sizes
         tokens = np.arange(first_token, first_token + len(sizes))

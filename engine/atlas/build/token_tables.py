@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from engine.atlas.build.encoding import Encoded
+from engine.atlas.build.encoding import EncodedTokens
 from engine.files import explain_os_errors
 
 
@@ -40,7 +40,7 @@ class TokenTables:
         self.support: Any = self._open(folder / "support.npy", np.uint16)
         self.tau: Any = self._open(self._tau_path, np.float32) if resumed and self._tau_path.is_file() else None
 
-    def write(self, first: int, end: int, codes: Encoded) -> None:
+    def write(self, first: int, end: int, codes: EncodedTokens) -> None:
         """Note the tokens of the items ``first`` to ``end``."""
         sizes = np.minimum(codes.sizes, np.iinfo(np.uint16).max)
         self.support[first:end] = sizes.reshape(-1, self._shape[1])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.corpus import Corpus
 
 
-class Pictures:
+class PictureReader:
     """Reads single pictures; nothing is opened before the first one."""
 
     def __init__(self, header: Header) -> None:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.atlas.format.header import Header, check_header
-from engine.atlas.format.pictures import Pictures
+from engine.atlas.format.pictures import PictureReader
 from engine.atlas.format.reading import GroupedTable, damaged, frame, open_parquet, read_whole
 from engine.atlas.format.sampled import SampledCodes
 from engine.atlas.format.texts import Snippets, snippets_of
@@ -40,7 +40,7 @@ class Atlas(Header):
         self._neighbours = GroupedTable(path / "neighbours.parquet")
         header = Header(path, meta)  # not this object: a ring of references would keep a closed atlas in memory
         self._sampled = SampledCodes(header)
-        self._pictures = Pictures(header)
+        self._pictures = PictureReader(header)
 
     @classmethod
     def open(cls, path: Path | str) -> Atlas:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 
 
 class GroupedTable:
@@ -31,7 +31,7 @@ class GroupedTable:
         self.path = path
         self._columns = columns
         self._file: pq.ParquetFile | None = None
-        self._groups: Recent[int, pa.Table] = Recent(keep)
+        self._groups: LRUCache[int, pa.Table] = LRUCache(keep)
         self._lock = threading.Lock()
 
     def _open(self) -> pq.ParquetFile:

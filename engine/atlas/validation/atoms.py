@@ -6,11 +6,11 @@ import numpy as np
 
 from engine.atlas.format.reading import open_parquet, read_whole
 from engine.atlas.format.status import status_counts, statuses
-from engine.atlas.validation.context import Context
-from engine.atlas.validation.report import Stop, check_columns, no_nulls, same_float
+from engine.atlas.validation.context import ValidationContext
+from engine.atlas.validation.report import CheckStopped, check_columns, no_nulls, same_float
 
 
-def check_atoms(context: Context) -> None:
+def check_atoms(context: ValidationContext) -> None:
     """``atoms.parquet``."""
     where, say, atoms, counts = "atoms.parquet", context.report.rows, context.atoms, context.counts
     firing, item_count = context.firing, np.asarray(atoms["item_count"], np.int64)
@@ -63,7 +63,7 @@ def check_atoms(context: Context) -> None:
         "label_candidates repeat the label, hold an empty text, or stand without a label")  # fmt: skip
 
 
-def check_clusters(context: Context) -> None:
+def check_clusters(context: ValidationContext) -> None:
     """``clusters.parquet`` against the atoms."""
     where, report, atoms = "clusters.parquet", context.report, context.atoms
     path = context.need(where)
@@ -73,7 +73,7 @@ def check_clusters(context: Context) -> None:
     count = table.num_rows
     if not np.array_equal(table.column("cluster").to_numpy(), np.arange(count)):
         report.add(where, f"its rows are not cluster 0 to {count - 1}, one each, in order.")
-        raise Stop
+        raise CheckStopped
     cluster = atoms["cluster"]
     report.rows((cluster < -1) | (cluster >= count), "atoms.parquet", "cluster is no row of clusters.parquet")
     inside = (cluster >= 0) & (cluster < count)
@@ -86,7 +86,7 @@ def check_clusters(context: Context) -> None:
         report.rows(wrong, where, f"{axis} is not the mean of its atoms", kind="cluster")
 
 
-def check_histograms(context: Context) -> None:
+def check_histograms(context: ValidationContext) -> None:
     """``histograms.parquet``: one row for each atom, as many bins as ``histogram_edges`` bound, summing to ``firing_count``."""
     where, report = "histograms.parquet", context.report
     edges = np.array(context.meta["histogram_edges"], np.float64)
@@ -96,12 +96,12 @@ def check_histograms(context: Context) -> None:
         atoms = table.column("atom").to_numpy()
         if not np.array_equal(atoms, np.arange(first, min(first + context.per_group, context.n_atoms))):
             report.add(where, f"row group {number} does not hold every atom once.")
-            raise Stop
+            raise CheckStopped
         counts = table.column("counts").combine_chunks()
         sizes = np.diff(counts.offsets.to_numpy())
         report.rows(sizes != bins, where, f"counts does not hold {bins} bins", atoms)
         if np.any(sizes != bins):
-            raise Stop
+            raise CheckStopped
         values = counts.flatten().to_numpy().reshape(-1, bins)
         report.rows((values < 0).any(axis=1), where, "a count is negative", atoms)
         report.rows(values.sum(axis=1) != context.firing[atoms], where, "the counts do not sum to firing_count", atoms)

@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.atlas.format.reading import open_parquet, read_whole
-from engine.atlas.validation.report import Report, Stop, check_columns, no_nulls
+from engine.atlas.validation.report import CheckStopped, FaultReport, check_columns, no_nulls
 
 
-class Context:
+class ValidationContext:
     """One atlas being validated.
 
     Attributes
@@ -24,7 +24,7 @@ class Context:
         Files whose hash is right; what needs another file is not checked (its fault is already reported).
     """
 
-    def __init__(self, report: Report, folder: Path, meta: dict[str, Any], sound: set[str]) -> None:
+    def __init__(self, report: FaultReport, folder: Path, meta: dict[str, Any], sound: set[str]) -> None:
         self.report = report
         self.folder = folder
         self.meta = meta
@@ -36,14 +36,14 @@ class Context:
         self.per_group = int(meta["atoms_per_group"])
 
     def need(self, name: str) -> Path:
-        """Path of a sound file. Raises ``Stop`` if it is not sound."""
+        """Path of a sound file. Raises ``CheckStopped`` if it is not sound."""
         if name not in self.sound:
-            raise Stop
+            raise CheckStopped
         return self.folder / name
 
     @cached_property
     def atoms(self) -> dict[str, NDArray[Any]]:
-        """Columns of ``atoms.parquet``, one row for each atom. Raises ``Stop`` if that does not hold."""
+        """Columns of ``atoms.parquet``, one row for each atom. Raises ``CheckStopped`` if that does not hold."""
         return self._whole("atoms.parquet", "atom", self.n_atoms)
 
     @cached_property
@@ -71,7 +71,7 @@ class Context:
         wanted = -(-count // per_group)
         if file.num_row_groups != wanted:
             self.report.add(name, f"it has {file.num_row_groups} row groups instead of {wanted}.")
-            raise Stop
+            raise CheckStopped
         for number in range(wanted):
             table = file.read_row_group(number)
             no_nulls(self.report, name, table)
@@ -79,10 +79,10 @@ class Context:
             low, high = number * per_group, min((number + 1) * per_group, count)
             if len(keys) and (keys.min() < low or keys.max() >= high):
                 self.report.add(name, f"row group {number} holds a {key} that is not in {low} to {high - 1}.")
-                raise Stop
+                raise CheckStopped
             if np.any(np.diff(keys) < 0):
                 self.report.add(name, f"its rows are not sorted by {key}.")
-                raise Stop
+                raise CheckStopped
             yield table
 
     def _whole(self, name: str, key: str, count: int) -> dict[str, NDArray[Any]]:
@@ -92,7 +92,7 @@ class Context:
         no_nulls(self.report, name, table)
         if not np.array_equal(table.column(key).to_numpy(), np.arange(count)):
             self.report.add(name, f"its rows are not {key} 0 to {count - 1}, one each, in order.")
-            raise Stop
+            raise CheckStopped
         return {column: _values(table.column(column).combine_chunks()) for column in table.column_names}
 
 

@@ -7,10 +7,10 @@ import numpy as np
 from engine.atlas.format.schema import ENTRANTS_KEPT, TOKENS_PER_GROUP
 from engine.atlas.grouping import place_in_group
 from engine.atlas.validation.codes import read_codes
-from engine.atlas.validation.context import Context
+from engine.atlas.validation.context import ValidationContext
 
 
-def check_entrants(context: Context) -> None:
+def check_entrants(context: ValidationContext) -> None:
     """``entrants.parquet``."""
     where, report, codes = "entrants.parquet", context.report, read_codes(context)
     n_tokens = len(codes["token_crow"]) - 1

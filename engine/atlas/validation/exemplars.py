@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from engine.atlas.format.schema import EXEMPLAR_KINDS, HEAT_KEPT
 from engine.atlas.grouping import place_among_equals, segments
 from engine.atlas.validation.codes import read_codes
-from engine.atlas.validation.context import Context
+from engine.atlas.validation.context import ValidationContext
 from engine.atlas.validation.ranks import check_ranks, kind_numbers
-from engine.atlas.validation.report import Stop, same_float
+from engine.atlas.validation.report import CheckStopped, same_float
 from engine.metrics import label_entropy, top_label
 
 _WHERE = "exemplars.parquet"
 
 
-def check_exemplars(context: Context) -> None:
+def check_exemplars(context: ValidationContext) -> None:
     """Every row group of the exemplars."""
     for number, table in enumerate(context.groups(_WHERE)):
         first = number * context.per_group
@@ -34,13 +34,13 @@ def check_exemplars(context: Context) -> None:
         _labels(context, rows, span)
 
 
-def _order(context: Context, rows: dict[str, NDArray[Any]]) -> None:
+def _order(context: ValidationContext, rows: dict[str, NDArray[Any]]) -> None:
     """Which items, in which order."""
     report, atom, kind, value, item = context.report, rows["atom"], rows["kind"], rows["value"], rows["item"]
     bad = (item < 0) | (item >= context.n_items) | (rows["position"] < 0) | (rows["position"] >= context.n_positions)
     report.rows(bad, _WHERE, "item or position does not exist", atom)
     if bad.any():
-        raise Stop
+        raise CheckStopped
     pair = atom.astype(np.int64) * context.n_items + item
     report.expect(len(np.unique(pair)) == len(pair), _WHERE, "an atom names the same item twice.")
     same = (atom[1:] == atom[:-1]) & (kind[1:] == kind[:-1])
@@ -51,7 +51,7 @@ def _order(context: Context, rows: dict[str, NDArray[Any]]) -> None:
     report.rows(turn & (value[1:] > value[:-1]), _WHERE, "a quantile exemplar is above a top exemplar", atom[1:])
 
 
-def _numbers(context: Context, rows: dict[str, NDArray[Any]], span: NDArray[np.int64]) -> None:
+def _numbers(context: ValidationContext, rows: dict[str, NDArray[Any]], span: NDArray[np.int64]) -> None:
     """How many, and what they say of the atom."""
     report, first, settings = context.report, span[0], context.meta["exemplars"]
     atom, kind, value = rows["atom"], rows["kind"], rows["value"]
@@ -77,7 +77,7 @@ def _numbers(context: Context, rows: dict[str, NDArray[Any]], span: NDArray[np.i
     report.rows(wrong, _WHERE, "quantile of a top exemplar is not its share of the items", atom[tops])
 
 
-def _heat(context: Context, rows: dict[str, NDArray[Any]], table: Any) -> None:
+def _heat(context: ValidationContext, rows: dict[str, NDArray[Any]], table: Any) -> None:
     """The heat maps, and for sampled items that they are the codes."""
     report, atom = context.report, rows["atom"]
     lists = [table.column(name).combine_chunks() for name in ("heat_positions", "heat_values")]
@@ -85,10 +85,10 @@ def _heat(context: Context, rows: dict[str, NDArray[Any]], table: Any) -> None:
     sizes = np.diff(offsets[0])
     if not np.array_equal(sizes, np.diff(offsets[1])):
         report.rows(sizes != np.diff(offsets[1]), _WHERE, "heat_positions and heat_values differ in length", atom)
-        raise Stop
+        raise CheckStopped
     report.rows((sizes < 1) | (sizes > HEAT_KEPT), _WHERE, f"a heat map has not 1 to {HEAT_KEPT} entries", atom)
     if (sizes < 1).any():
-        raise Stop
+        raise CheckStopped
     position, heat = (part.flatten().to_numpy() for part in lists)
     row = np.repeat(np.arange(len(atom)), sizes)
     fall = (row[1:] == row[:-1]) & (np.diff(position.astype(np.int64)) <= 0)
@@ -107,7 +107,7 @@ def _heat(context: Context, rows: dict[str, NDArray[Any]], table: Any) -> None:
 
 
 def _against_codes(
-    context: Context,
+    context: ValidationContext,
     rows: dict[str, NDArray[Any]],
     start: NDArray[Any],
     sizes: NDArray[Any],
@@ -134,10 +134,10 @@ def _against_codes(
             context.report.add(
                 _WHERE, f"a heat map of atom {atom} is not what codes/ hold for item {rows['item'][row]}."
             )
-            raise Stop
+            raise CheckStopped
 
 
-def _labels(context: Context, rows: dict[str, NDArray[Any]], span: NDArray[np.int64]) -> None:
+def _labels(context: ValidationContext, rows: dict[str, NDArray[Any]], span: NDArray[np.int64]) -> None:
     """``label_entropy``, ``top_label`` and ``top_label_share`` of the atoms follow from the top exemplars."""
     atoms, items = context.atoms, context.items["label"]
     top = np.flatnonzero(rows["kind"] == 0)

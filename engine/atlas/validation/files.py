@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.atlas.format.schema import CODE_ARRAYS, REQUIRED_TABLES, TEXT_TABLES
 from engine.atlas.validation.header import WHERE
-from engine.atlas.validation.report import Report
+from engine.atlas.validation.report import FaultReport
 from engine.files import sha256
 from engine.progress import Progress
 
@@ -20,7 +20,7 @@ _REQUIRED = (
 )
 
 
-def check_files(report: Report, folder: Path, meta: dict[str, Any], progress: Progress) -> set[str]:
+def check_files(report: FaultReport, folder: Path, meta: dict[str, Any], progress: Progress) -> set[str]:
     """Names, presence, size and hash of every file; returns the names that are what ``atlas.json`` says they are."""
     files = meta["files"]
     sound: set[str] = set()

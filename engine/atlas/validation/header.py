@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.atlas.format.header import check_header, corpus_folder
 from engine.atlas.format.schema import COLUMNS, TEXT_TABLES
-from engine.atlas.validation.report import Report, Stop
+from engine.atlas.validation.report import CheckStopped, FaultReport
 from engine.errors import InputError
 from engine.files import read_json
 
@@ -31,12 +31,12 @@ _KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_meta(report: Report, folder: Path) -> dict[str, Any]:
+def check_meta(report: FaultReport, folder: Path) -> dict[str, Any]:
     """``atlas.json`` itself.
 
     Raises
     ------
-    Stop
+    CheckStopped
         If nothing else can be checked: no atlas, a newer format, or keys that everything depends on are broken.
     """
     try:
@@ -44,7 +44,7 @@ def check_meta(report: Report, folder: Path) -> dict[str, Any]:
         check_header(meta, folder)
     except InputError as error:
         report.add(WHERE, str(error))
-        raise Stop from None
+        raise CheckStopped from None
     before = len(report.faults)
     for key, names in _KEYS.items():
         entry = meta.get(key)
@@ -69,12 +69,12 @@ def check_meta(report: Report, folder: Path) -> dict[str, Any]:
     report.expect(square, WHERE, "backbone.grid is not [rows, columns].")
     report.expect(_count(meta["backbone"].get("prefix")), WHERE, "backbone.prefix is not a whole number of 0 or more.")
     if len(report.faults) > before:
-        raise Stop
+        raise CheckStopped
     _relations(report, folder, meta)
     return dict(meta)
 
 
-def _relations(report: Report, folder: Path, meta: dict[str, Any]) -> None:
+def _relations(report: FaultReport, folder: Path, meta: dict[str, Any]) -> None:
     """What keys of ``atlas.json`` say about each other."""
     counts, backbone, sae = meta["counts"], meta["backbone"], meta["sae"]
     rows, columns = backbone["grid"]

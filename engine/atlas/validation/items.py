@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from engine.atlas.format.schema import ITEM_KINDS
-from engine.atlas.validation.context import Context
-from engine.atlas.validation.report import Stop, same_float
+from engine.atlas.validation.context import ValidationContext
+from engine.atlas.validation.report import CheckStopped, same_float
 
 
-def check_items(context: Context) -> None:
+def check_items(context: ValidationContext) -> None:
     """``items.parquet``."""
     where, report, items, meta = "items.parquet", context.report, context.items, context.meta
 
@@ -30,7 +30,7 @@ def check_items(context: Context) -> None:
     sizes = np.array([len(row) for row in items["support"]])
     say(sizes != context.n_positions, f"support does not hold {context.n_positions} values")
     if (sizes != context.n_positions).any():
-        raise Stop
+        raise CheckStopped
     support = np.stack(list(items["support"])).astype(np.int64) if len(sizes) else np.zeros((0, context.n_positions))
     say((support > context.n_atoms).any(axis=1), "support is larger than the dictionary")
     say(~same_float(items["support_mean"], support.mean(axis=1), 1e-4), "support_mean is not the mean of support")
@@ -42,7 +42,7 @@ def check_items(context: Context) -> None:
     say([not np.isfinite(row).all() for row in items["tau"]], "tau is not finite")
 
 
-def check_tokens(context: Context) -> None:
+def check_tokens(context: ValidationContext) -> None:
     """``tokens.parquet`` of an atlas of texts."""
     where, report = "tokens.parquet", context.report
     tokens = context.tokens
@@ -51,7 +51,7 @@ def check_tokens(context: Context) -> None:
         short = [len(row) != context.n_positions for row in tokens[name]]
         report.rows(short, where, f"{name} does not hold {context.n_positions} values", kind="item")
         if any(short):
-            raise Stop
+            raise CheckStopped
     say = [bool((row < 0).any()) for row in tokens["ids"]]
     report.rows(say, where, "a token id is negative", kind="item")
     lengths = [len(caption) for caption in context.items["caption"]]

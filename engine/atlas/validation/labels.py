@@ -9,11 +9,11 @@ import numpy as np
 
 from engine.atlas.format.schema import LABELS_KEPT
 from engine.atlas.grouping import place_in_group
-from engine.atlas.validation.context import Context
+from engine.atlas.validation.context import ValidationContext
 from engine.atlas.validation.report import same_float
 
 
-def check_labels(context: Context) -> None:
+def check_labels(context: ValidationContext) -> None:
     """``labels.parquet`` against the atoms and the labels of the items."""
     where, report = "labels.parquet", context.report
     known = Counter(label for label in context.items["label"] if label)

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.format.schema import NEIGHBOUR_KINDS
-from engine.atlas.validation.context import Context
+from engine.atlas.validation.context import ValidationContext
 from engine.atlas.validation.ranks import check_ranks, kind_numbers
-from engine.atlas.validation.report import Stop, same_float
+from engine.atlas.validation.report import CheckStopped, same_float
 
 
-def check_neighbours(context: Context, directions: NDArray[np.float32] | None) -> None:
+def check_neighbours(context: ValidationContext, directions: NDArray[np.float32] | None) -> None:
     """``neighbours.parquet``; ``directions`` are the SAE's decoder directions, or None when it could not be loaded."""
     where, report = "neighbours.parquet", context.report
     live = context.firing > 0
@@ -23,7 +23,7 @@ def check_neighbours(context: Context, directions: NDArray[np.float32] | None) -
         bad = (other < 0) | (other >= context.n_atoms) | (other == atom)
         report.rows(bad, where, "other is no other atom", atom)
         if bad.any():
-            raise Stop
+            raise CheckStopped
         report.rows(~live[atom] | ~live[other], where, "a dead atom has neighbours or is one", atom)
         group = atom.astype(np.int64) * 2 + kind
         same = group[1:] == group[:-1]

@@ -14,11 +14,11 @@ from engine.atlas.format.schema import arrow_schema
 from engine.errors import AtomscopeError
 
 
-class Stop(Exception):
+class CheckStopped(Exception):
     """The rest of a check cannot run on what was found."""
 
 
-class Report:
+class FaultReport:
     """The faults found so far. The same sentence about several rows or row groups is one fault."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Report:
         """Turn an error while checking ``where`` into one fault, and go on after the block."""
         try:
             yield
-        except Stop:
+        except CheckStopped:
             pass
         except AtomscopeError as error:
             self.add(where, str(error))
@@ -68,12 +68,12 @@ class Report:
             self.add(where, f"it cannot be read as the format says ({type(error).__name__}: {line}).")
 
 
-def check_columns(report: Report, where: str, schema: pa.Schema, table: str | None = None) -> None:
+def check_columns(report: FaultReport, where: str, schema: pa.Schema, table: str | None = None) -> None:
     """The columns of the format are there with their types; further columns are allowed.
 
     Raises
     ------
-    Stop
+    CheckStopped
         If one is not: what depends on it cannot be checked.
     """
     found = {field.name: field.type for field in schema}
@@ -86,7 +86,7 @@ def check_columns(report: Report, where: str, schema: pa.Schema, table: str | No
             report.add(where, f"the column {field.name} is {found[field.name]}, not {field.type}.")
             broken = True
     if broken:
-        raise Stop
+        raise CheckStopped
 
 
 def _same(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -99,19 +99,19 @@ def _same(found: pa.DataType, wanted: pa.DataType) -> bool:
     return bool(found == wanted)
 
 
-def no_nulls(report: Report, where: str, table: pa.Table) -> None:
+def no_nulls(report: FaultReport, where: str, table: pa.Table) -> None:
     """No column holds a null: NaN and "" stand for what is unknown.
 
     Raises
     ------
-    Stop
+    CheckStopped
         If one does.
     """
     names = [name for name in table.column_names if table.column(name).null_count]
     for name in names:
         report.add(where, f"the column {name} holds nulls.")
     if names:
-        raise Stop
+        raise CheckStopped
 
 
 def same_float(found: NDArray[Any], wanted: NDArray[Any], tolerance: float = 1e-5) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.atlas.format.reading import read_whole
 from engine.atlas.validation.atoms import check_atoms, check_clusters, check_histograms
 from engine.atlas.validation.codes import read_codes
-from engine.atlas.validation.context import Context
+from engine.atlas.validation.context import ValidationContext
 from engine.atlas.validation.entrants import check_entrants
 from engine.atlas.validation.exemplars import check_exemplars
 from engine.atlas.validation.files import check_files
@@ -16,10 +16,10 @@ from engine.atlas.validation.header import check_meta
 from engine.atlas.validation.items import check_items, check_tokens
 from engine.atlas.validation.labels import check_labels
 from engine.atlas.validation.neighbours import check_neighbours
-from engine.atlas.validation.report import Report, Stop
+from engine.atlas.validation.report import CheckStopped, FaultReport
 from engine.atlas.validation.saes import load_saes
 from engine.atlas.validation.thumbs import check_thumbs
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 
 def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[str]:
@@ -30,14 +30,14 @@ def validate_atlas(path: Path | str, progress: Progress | None = None) -> list[s
     list of str
         One line for each fault, empty when the atlas is sound. The content of a file whose hash is wrong is not looked at.
     """
-    report, folder, progress = Report(), Path(path).expanduser(), progress or Silent()
+    report, folder, progress = FaultReport(), Path(path).expanduser(), progress or SilentProgress()
     if not (folder / "atlas.json").is_file():
         return [f"{folder} is not a concept atlas: it has no atlas.json."]
     try:
         meta = check_meta(report, folder)
-    except Stop:
+    except CheckStopped:
         return report.faults
-    context = Context(report, folder, meta, check_files(report, folder, meta, progress))
+    context = ValidationContext(report, folder, meta, check_files(report, folder, meta, progress))
     directions = None
     with report.guard("sae"):
         directions = load_saes(context)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.atlas.validation.context import Context
+from engine.atlas.validation.context import ValidationContext
 
 
-def load_saes(context: Context) -> NDArray[np.float32] | None:
+def load_saes(context: ValidationContext) -> NDArray[np.float32] | None:
     """Load ``sae/`` and every baseline; returns the unit decoder directions of ``sae/``."""
     from engine.sae import load_sae
 

@@ -10,11 +10,11 @@ from PIL import Image, UnidentifiedImageError
 from engine.atlas.format.header import corpus_folder
 from engine.atlas.format.reading import open_parquet
 from engine.atlas.format.schema import THUMBS_PER_GROUP
-from engine.atlas.validation.context import Context
-from engine.atlas.validation.report import Stop, check_columns
+from engine.atlas.validation.context import ValidationContext
+from engine.atlas.validation.report import CheckStopped, check_columns
 
 
-def check_thumbs(context: Context) -> None:
+def check_thumbs(context: ValidationContext) -> None:
     """The pictures: shards of thumbnails, or the corpus beside the atlas."""
     kind = context.meta["thumbs"]["kind"]
     shards = sorted(name for name in context.meta["files"] if name.startswith("thumbs/"))
@@ -28,7 +28,7 @@ def check_thumbs(context: Context) -> None:
     for number, name in enumerate(shards):
         if name != f"thumbs/thumbs-{number:05d}.parquet":
             context.report.add(name, f"shard {number} should be called thumbs-{number:05d}.parquet.")
-            raise Stop
+            raise CheckStopped
         file = open_parquet(context.need(name))
         check_columns(context.report, name, file.schema_arrow, "thumbs")
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -41,7 +41,7 @@ def check_thumbs(context: Context) -> None:
             item = table.column("item").to_numpy()
             if not np.array_equal(item, np.arange(following, following + len(item))):
                 context.report.add(name, f"its items do not go on from {following}.")
-                raise Stop
+                raise CheckStopped
             pictures = table.column("webp").to_pylist()
             bad = [bool(picture) and not _good_webp(picture, context.meta["thumbs"]["size"]) for picture in pictures]
             context.report.rows(bad, name, "a picture is not WebP of at most thumbs.size", item, "item")
@@ -59,7 +59,7 @@ def _good_webp(picture: bytes, size: int) -> bool:
         return False
 
 
-def _check_corpus(context: Context) -> None:
+def _check_corpus(context: ValidationContext) -> None:
     from engine.corpus import open_corpus
 
     corpus = open_corpus(corpus_folder(context.folder, context.meta))

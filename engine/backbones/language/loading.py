@@ -13,7 +13,7 @@ from engine.backbones.blocks import listened_block, rehearse
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.spec import TEXT_TOKENS, LanguageSpec, check_choice, layer_index
 from engine.errors import InputError
-from kernels.products import quicken
+from kernels.products import use_fast_linear
 
 CONTEXT = 128
 
@@ -28,7 +28,7 @@ def is_language_model(config: PretrainedConfig) -> bool:
 
 
 def load_language_backbone(
-    source: checkpoints.Source,
+    source: checkpoints.CheckpointSource,
     config: PretrainedConfig,
     layer: int,
     site: str,
@@ -69,7 +69,7 @@ def load_language_backbone(
     block, listened = listened_block(model, n_layers, index, site, f"{name} ({config.model_type})")
     model = model.to(device)
     if device.type == "cpu":
-        quicken(model)
+        use_fast_linear(model)
     ids = torch.full((1, len(lead) + context), separator, device=device)
     after, _ = rehearse(
         block, site, lambda: model.base_model(ids, use_cache=False), name, f"{ids.shape[1]} tokens", "chunks"

@@ -14,16 +14,18 @@ from safetensors.torch import load_file
 from engine.activations import extract
 from engine.backbones import embedded, load_backbone
 from engine.corpus import Corpus, open_corpus
+from engine.demo.mllm.adapted import AdaptedModel
 from engine.demo.mllm.calibrate import POOL, fit_prior, pool_log_odds
-from engine.demo.mllm.pairs import Material, as_dict, load_material
-from engine.demo.mllm.train import MllmConfig, Trainer
+from engine.demo.mllm.config import MllmConfig
+from engine.demo.mllm.pairs import TrainingPairs, as_dict, load_training_pairs
+from engine.demo.mllm.train import train
 from engine.demo.mllm.views import load_views
 from engine.files import read_json, write_json
 from engine.paths import DEMO_CORPUS, cache_dir
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders import load_embedder
 from engine.retrieval.coarse.sentences import MODEL, SentenceEncoder
-from engine.retrieval.fine.demo_model import LANGUAGE, TRAINED, VISION, assemble, put_in
+from engine.retrieval.fine.demo_model import LANGUAGE, TRAINED, VISION, assemble, merge_trained_weights
 
 
 def build_demo_mllm(
@@ -49,22 +51,23 @@ def build_demo_mllm(
     backbone = load_backbone(VISION, layer=-2, device=device, progress=progress)
     store = extract(backbone, corpus, cache_dir() / "stores" / "demo-clip-b16", progress=progress)
     sentences = SentenceEncoder(embedded.fetch(MODEL, progress)).embed(corpus.items["caption"].to_list())
-    train, validation = (load_material(corpus, store, split, sentences) for split in ("train", "validation"))
-    train = replace(
-        train,
+    material, validation = (load_training_pairs(corpus, store, split, sentences) for split in ("train", "validation"))
+    material = replace(
+        material,
         patches=torch.cat(
-            [train.patches, load_views(corpus, backbone, train.rows, config.views, work / "views.npy", progress)]
+            [material.patches, load_views(corpus, backbone, material.rows, config.views, work / "views.npy", progress)]
         ),
     )
 
     torch.manual_seed(config.seed)
     model, processor = assemble(progress)
-    best = Trainer(model, processor.tokenizer, config, work, device).train(train, validation, progress)
+    adapted = AdaptedModel(model, processor.tokenizer, config, device)
+    best = train(adapted, material, validation, work, progress)
     out.mkdir(parents=True, exist_ok=True)
     document = {
         "towers": [VISION, LANGUAGE],
         "corpus": corpus.hash,
-        "train": as_dict(train),
+        "train": as_dict(material),
         "validation": as_dict(validation),
         "config": asdict(config),
         "best": best,
@@ -76,14 +79,14 @@ def build_demo_mllm(
     return document
 
 
-def calibrate(weights: Path, corpus: Corpus, material: Material, rank: int, progress: Progress) -> dict[str, Any]:
+def calibrate(weights: Path, corpus: Corpus, material: TrainingPairs, rank: int, progress: Progress) -> dict[str, Any]:
     """Prior and default mode of the model with these trained parameters, from the coarse pools of ``material``."""
     embedder = load_embedder("demo")
     pictures = embedder.embed_images([corpus.load(int(row)) for row in material.rows])
     cosines = embedder.embed_texts(material.captions) @ pictures.T
     pools = np.argsort(-cosines, axis=1, kind="stable")[:, :POOL]
     model, processor = assemble(progress)
-    put_in(model, load_file(weights), rank)
+    merge_trained_weights(model, load_file(weights), rank)
     odds = pool_log_odds(model, processor.tokenizer, material, pools, progress)
     meant = np.unique([caption.lower() for caption in material.captions], return_inverse=True)[1]
     return fit_prior(odds, np.take_along_axis(cosines, pools, 1), meant[pools] == meant[:, None])

@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 from transformers import AyaVisionForConditionalGeneration, PreTrainedTokenizerBase
 
 from engine.demo.mllm.packing import pack, read
-from engine.demo.mllm.pairs import Material
-from engine.demo.mllm.wording import CAPTIONING, WORDINGS
+from engine.demo.mllm.pairs import TrainingPairs
+from engine.demo.mllm.questions import CAPTIONING, JUDGEMENT_QUESTIONS
 from engine.progress import Progress
 
 POOL = 10
@@ -28,12 +28,12 @@ _TOGETHER = 24
 def pool_log_odds(
     model: AyaVisionForConditionalGeneration,
     tokenizer: PreTrainedTokenizerBase,
-    material: Material,
+    material: TrainingPairs,
     pools: NDArray[np.int64],
     progress: Progress,
 ) -> NDArray[np.float32]:
     """Log-odds of True for every caption (row) and the pictures of its pool, float32 [N, POOL]."""
-    first, language = WORDINGS[0], model.model.language_model
+    first, language = JUDGEMENT_QUESTIONS[0], model.model.language_model
     words = language.embed_tokens.weight
     answers = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in (first.match, first.mismatch)]
     direction = words[answers[0]] - words[answers[1]]

@@ -20,7 +20,7 @@ CLOSING = "<|im_end|>\n<|im_start|>assistant\n"
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedGroup:
     """Sequences of one group of B pictures and K captions.
 
     Attributes
@@ -50,7 +50,7 @@ def pack(
     captions: Sequence[str],
     describe: str,
     own: Sequence[str],
-) -> Packed:
+) -> PackedGroup:
     """Lay out a group: every picture with all ``captions``, and its ``own`` caption to be spoken."""
     picture, asked = _tokens(tokenizer, OPENING), _tokens(tokenizer, question)
     judged = [_tokens(tokenizer, f" {caption}{CLOSING}") for caption in captions]
@@ -75,10 +75,12 @@ def pack(
     for i, tokens in enumerate(said):
         ids[i, at : at + len(tokens)] = torch.tensor(tokens)
         spoken[i, : len(tokens)] = torch.tensor(tokens)
-    return Packed(ids, positions[None], allowed[None, None], answers, spoken, torch.arange(at - 1, at - 1 + longest))
+    return PackedGroup(
+        ids, positions[None], allowed[None, None], answers, spoken, torch.arange(at - 1, at - 1 + longest)
+    )
 
 
-def read(language: nn.Module, packed: Packed, pictures: Tensor, image_token: int) -> Tensor:
+def read(language: nn.Module, packed: PackedGroup, pictures: Tensor, image_token: int) -> Tensor:
     """Last hidden states [B, L, d] of packed sequences; ``pictures`` [B, 49, d] take the places of ``image_token``."""
     words: Tensor = language.embed_tokens.weight  # type: ignore[union-attr, assignment]
     device = words.device

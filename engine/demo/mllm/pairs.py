@@ -29,7 +29,7 @@ SAME_MEANING = 0.9
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingPairs:
     """One split of the corpus, ready to learn from.
 
     Attributes
@@ -60,7 +60,9 @@ def captioned(corpus: Corpus, store: ActivationStore, split: str) -> NDArray[np.
     return np.array([row for row in store.rows(split) if has[row]], np.int64)
 
 
-def load_material(corpus: Corpus, store: ActivationStore, split: str, sentences: NDArray[np.float32]) -> Material:
+def load_training_pairs(
+    corpus: Corpus, store: ActivationStore, split: str, sentences: NDArray[np.float32]
+) -> TrainingPairs:
     """The items of ``split`` that have a caption; ``sentences`` [items, 384] are unit embeddings of all captions."""
     captions = corpus.items["caption"].to_list()
     rows = captioned(corpus, store, split)
@@ -73,7 +75,7 @@ def load_material(corpus: Corpus, store: ActivationStore, split: str, sentences:
     same = alike > SAME_MEANING
     same |= np.array([[a == b for b in lowered] for a in lowered])
     keywords = [list(corpus.items["keywords"].iat[int(row)]) for row in rows]
-    return Material(rows, patches, [captions[row] for row in rows], keywords, near.astype(np.float32), same)
+    return TrainingPairs(rows, patches, [captions[row] for row in rows], keywords, near.astype(np.float32), same)
 
 
 def groups(near: NDArray[np.float32], size: int, noise: float, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -111,6 +113,6 @@ def phrase(caption: str, keywords: list[str], rng: np.random.Generator) -> str:
     return " ".join(kept[: int(rng.integers(1, len(kept) + 1))])
 
 
-def as_dict(material: Material) -> dict[str, Any]:
+def as_dict(material: TrainingPairs) -> dict[str, Any]:
     """What a log says about it."""
     return {"items": len(material.rows), "same": int(material.same.sum() - len(material.rows)) // 2}

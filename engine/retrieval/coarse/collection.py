@@ -17,7 +17,7 @@ from engine.corpus import Corpus, UnreadableItem
 from engine.errors import AtomscopeError, InputError
 from engine.files import read_json, write_json
 from engine.paths import ASSETS, cache_dir
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.coarse.embedders.base import Embedder, embedder_key
 from engine.retrieval.coarse.index import ExactIndex, Index
 from engine.retrieval.coarse.vectors import combine, embed_rows
@@ -180,7 +180,7 @@ def open_collection(
     AtomscopeError
         If the corpus changes meanwhile, or the disk is full.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     key = hashlib.sha256(f"{embedder_key(embedder.identity)} {corpus.hash}".encode()).hexdigest()[:32]
     folder = cache_dir() / "retrieval" / key
     if (shipped := _shipped(corpus, embedder)) is not None:

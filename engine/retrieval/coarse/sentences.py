@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
-from kernels import quicken
+from kernels import use_fast_linear
 
 MODEL = "minilm-l6-v2"
 
@@ -28,7 +28,7 @@ class SentenceEncoder:
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModel.from_pretrained(folder, dtype=torch.float32)
-        self._model: Any = quicken(model).eval().to(device)
+        self._model: Any = use_fast_linear(model).eval().to(device)
         self._device = device
         self.width = int(model.config.hidden_size)
 

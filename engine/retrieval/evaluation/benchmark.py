@@ -10,10 +10,10 @@ from typing import Any
 
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.base import Embedder
-from engine.retrieval.evaluation.coarse import DIRECTIONS, Asked, Direction, Galleries, open_galleries
+from engine.retrieval.evaluation.coarse import DIRECTIONS, BenchmarkQuery, Direction, Galleries, open_galleries
 from engine.retrieval.evaluation.measures import DEPTHS, gains, hits, interval, median, recalls
 from engine.retrieval.evaluation.pairs import PairSet
-from engine.retrieval.evaluation.scorebook import Judged, ScoreBook
+from engine.retrieval.evaluation.scorebook import Judgement, ScoreBook
 from engine.retrieval.evaluation.timing import timed
 from engine.retrieval.fine.scorer import Scorer
 from engine.retrieval.search.events import Mode, PoolEntry
@@ -131,7 +131,7 @@ def _hard_pairs(galleries: Galleries, options: BenchmarkOptions) -> list[tuple[i
 def _judge(
     book: ScoreBook,
     galleries: Galleries,
-    asked: dict[Direction, list[Asked]],
+    asked: dict[Direction, list[BenchmarkQuery]],
     tests: list[tuple[int, int, bool]],
     k: int,
     progress: Progress,
@@ -172,14 +172,14 @@ def _report(
     document: dict[str, Any],
     book: ScoreBook,
     galleries: Galleries,
-    asked: dict[Direction, list[Asked]],
+    asked: dict[Direction, list[BenchmarkQuery]],
     options: BenchmarkOptions,
     tests: list[tuple[int, int, bool]],
     base: ScoreBook | None = None,
 ) -> None:
     """Write what one book says into the document; ``base`` is the same mode without enhancement."""
     kind, mode = ("enhanced" if base is not None else "fine"), book.mode
-    used: list[Judged] = []
+    used: list[Judgement] = []
     for direction, queries in asked.items():
         part = document["directions"][direction]
         coarse = [one.rank(one.candidates) for one in queries]
@@ -216,9 +216,9 @@ def _ranks(
     book: ScoreBook,
     galleries: Galleries,
     direction: Direction,
-    queries: list[Asked],
+    queries: list[BenchmarkQuery],
     k: int,
-    used: list[Judged] | None = None,
+    used: list[Judgement] | None = None,
 ) -> list[int | None]:
     """Rank of the right answer of every query after its first ``k`` candidates were put in order."""
     collection, captions = galleries.collection, galleries.pairs.captions
@@ -233,7 +233,7 @@ def _ranks(
         for entry in pool:
             row, caption = (entry.item, one.query) if direction == "text-image" else (one.query, entry.item)
             key = _list_key(collection, row, words) if book.mode == "listwise" else collection.cache_key(row)
-            judged = book.get(key, captions[caption]) or Judged(None)
+            judged = book.get(key, captions[caption]) or Judgement(None)
             records.append(judged.record(entry, book.mode, book.prior))
             if used is not None:
                 used.append(judged)

@@ -17,14 +17,14 @@ from engine.retrieval.coarse.collection import Collection, open_collection
 from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.coarse.index import ExactIndex
 from engine.retrieval.coarse.vectors import embed_rows
-from engine.retrieval.evaluation.pairs import PairSet, spread
+from engine.retrieval.evaluation.pairs import PairSet, evenly_spaced
 
 Direction = Literal["text-image", "image-text"]
 DIRECTIONS: tuple[Direction, ...] = ("text-image", "image-text")
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchmarkQuery:
     """One query with its candidates.
 
     Attributes
@@ -65,19 +65,19 @@ class Galleries:
     collection: Collection
     captions: Vectors
 
-    def ask(self, direction: Direction, queries: int | None, depth: int) -> list[Asked]:
+    def ask(self, direction: Direction, queries: int | None, depth: int) -> list[BenchmarkQuery]:
         """``queries`` queries, evenly spread over the gallery, each with its first ``depth`` candidates."""
         pairs, images = self.pairs, self.collection.vectors("image")
         if direction == "text-image":
-            chosen = np.asarray(spread(len(pairs.captions), queries))
+            chosen = np.asarray(evenly_spaced(len(pairs.captions), queries))
             found, scores = ExactIndex(images).search_many(self.captions[chosen], depth, pairs.pictures)
             right = [pairs.right_pictures(int(caption)) for caption in chosen]
         else:
-            chosen = pairs.pictures[np.asarray(spread(len(pairs.pictures), queries))]
+            chosen = pairs.pictures[np.asarray(evenly_spaced(len(pairs.pictures), queries))]
             found, scores = ExactIndex(self.captions).search_many(images[chosen], depth)
             right = [pairs.right_captions(int(row)) for row in chosen]
         return [
-            Asked(int(query), items.tolist(), cosines.tolist(), answers)
+            BenchmarkQuery(int(query), items.tolist(), cosines.tolist(), answers)
             for query, items, cosines, answers in zip(chosen, found, scores, right, strict=True)
         ]
 

@@ -85,7 +85,7 @@ def from_corpus(corpus: Corpus, split: str = "") -> PairSet:
     return PairSet(corpus, split, said, owners, own=len(said) == len(rows))
 
 
-def spread(count: int, wanted: int | None) -> Sequence[int]:
+def evenly_spaced(count: int, wanted: int | None) -> Sequence[int]:
     """``wanted`` of ``count`` places, evenly spread; all of them for None."""
     if wanted is None or wanted >= count:
         return range(count)

@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.files import without_nan
 from engine.paths import DEMO_CORPUS
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.coarse.embedders import load_embedder
 from engine.retrieval.evaluation.benchmark import BenchmarkOptions, benchmark
 from engine.retrieval.evaluation.loaders import load_pairs
@@ -58,7 +58,7 @@ def benchmark_files(
     AtomscopeError
         If the hub or the package index cannot be reached.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     images = files.images
     sugarcrepe = is_sugarcrepe(files.corpus)
     if sugarcrepe and images is None:

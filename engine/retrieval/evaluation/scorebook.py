@@ -29,7 +29,7 @@ _KEPT = ("score", "p_true", "p_false", "label_mass", "entropy", "fired_layer", "
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judgement:
     """What is kept of a ``FineRecord``; ``score`` is None where the model failed."""
 
     score: float | None
@@ -42,7 +42,7 @@ class Judged:
     error: str = ""
 
     @classmethod
-    def of(cls, record: FineRecord) -> Judged:
+    def of(cls, record: FineRecord) -> Judgement:
         values = {name: getattr(record, name) for name in _KEPT}
         broken = {name: None for name, value in values.items() if isinstance(value, float) and math.isnan(value)}
         return cls(**values | broken)
@@ -74,7 +74,7 @@ class ScoreBook:
         self.read_as: Mode = "log-odds" if mode == "posterior" else mode
         self.prior = scorer.prior.log_odds if mode == "posterior" else None
         self.folder = folder or cache_dir() / "retrieval" / "scores"
-        self.judged: dict[str, Judged] = {}
+        self.judged: dict[str, Judgement] = {}
         self.plain = ScoreBook(scorer, mode, folder=folder) if enhancement is not None else None
         asked = {name: value for name, value in vars(prompts).items() if name.isupper() and isinstance(value, str)}
         known = {key: scorer.identity.get(key) for key in ("revision", "architecture", "dtype")}
@@ -86,7 +86,7 @@ class ScoreBook:
         self._torn = False
         self._read()
 
-    def get(self, picture: str, caption: str) -> Judged | None:
+    def get(self, picture: str, caption: str) -> Judgement | None:
         """The judgement of the picture with this content key and this caption."""
         return self.judged.get(_key(picture, caption))
 
@@ -127,12 +127,12 @@ class ScoreBook:
                     plain[caption] = event.plain
         except UnreadableItem as fault:
             progress.warn(f"{fault} Its pairs count as failed.")
-        lost = {caption: Judged(None, error="no answer") for caption in wanted if caption not in found}
-        self._keep(picture, {caption: Judged.of(record) for caption, record in found.items()} | lost)
+        lost = {caption: Judgement(None, error="no answer") for caption in wanted if caption not in found}
+        self._keep(picture, {caption: Judgement.of(record) for caption, record in found.items()} | lost)
         if self.plain is not None and plain:
-            self.plain._keep(picture, {caption: Judged.of(record) for caption, record in plain.items()})
+            self.plain._keep(picture, {caption: Judgement.of(record) for caption, record in plain.items()})
 
-    def _keep(self, picture: str, judged: dict[str, Judged]) -> None:
+    def _keep(self, picture: str, judged: dict[str, Judgement]) -> None:
         lines = []
         for caption, judgement in judged.items():
             key = _key(picture, caption)
@@ -155,7 +155,7 @@ class ScoreBook:
             try:
                 entry = json.loads(line)
                 key = entry.pop("key")
-                self.judged[key] = Judged(**entry)
+                self.judged[key] = Judgement(**entry)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.corpus.captions import Row
+from engine.corpus.captions import CaptionRow
 from engine.corpus.listed import open_listed
 from engine.corpus.matching import finder
 from engine.errors import InputError
@@ -22,7 +22,7 @@ from engine.progress import Progress
 from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.evaluation.measures import interval, median
-from engine.retrieval.evaluation.pairs import spread
+from engine.retrieval.evaluation.pairs import evenly_spaced
 from engine.retrieval.evaluation.scorebook import ScoreBook
 from engine.retrieval.fine.scorer import Scorer
 from engine.retrieval.search.events import Mode
@@ -50,7 +50,7 @@ def is_sugarcrepe(path: Path) -> bool:
 
 
 def load_sugarcrepe(path: Path) -> list[CaptionChoice]:
-    """Its riddles, in the order of the file.
+    """The choices of a SugarCrepe file, in the order of the file.
 
     Raises
     ------
@@ -89,16 +89,16 @@ def benchmark_sugarcrepe(
     InputError
         If no picture is there.
     """
-    riddles = load_sugarcrepe(path)
-    riddles = [riddles[place] for place in spread(len(riddles), queries)]
-    corpus = open_listed(path.stem, images, [Row(one.file, {}) for one in riddles])
+    choices = load_sugarcrepe(path)
+    choices = [choices[place] for place in evenly_spaced(len(choices), queries)]
+    corpus = open_listed(path.stem, images, [CaptionRow(one.file, {}) for one in choices])
     find = finder(corpus.items["id"].tolist())
-    rows = {one.file: find(one.file) for one in riddles}
-    riddles = [one for one in riddles if rows[one.file] >= 0]
+    rows = {one.file: find(one.file) for one in choices}
+    choices = [one for one in choices if rows[one.file] >= 0]
     collection = open_collection(corpus, embedder, progress)
     vectors = collection.vectors("image")
-    right, wrong = (embedder.embed_texts([getattr(one, name) for one in riddles]) for name in ("caption", "negative"))
-    seen = vectors[[rows[one.file] for one in riddles]]
+    right, wrong = (embedder.embed_texts([getattr(one, name) for one in choices]) for name in ("caption", "negative"))
+    seen = vectors[[rows[one.file] for one in choices]]
     margins = ((right - wrong) * seen).sum(1)
     accuracy: dict[str, Any] = {"coarse": interval((np.sign(margins) + 1) / 2)}
     masses: dict[str, float | None] = {}
@@ -106,8 +106,8 @@ def benchmark_sugarcrepe(
         assert scorer is not None
         book, rng = ScoreBook(scorer, mode, folder=scores), np.random.default_rng(_SEED)
         outcomes, mass = [], []
-        progress.start(f"Reading pairs ({mode})", len(riddles), "riddles")
-        for one in riddles:
+        progress.start(f"Reading pairs ({mode})", len(choices), "choices")
+        for one in choices:
             row = rows[one.file]
             shown = [one.caption, one.negative] if rng.random() < 0.5 else [one.negative, one.caption]
             key = collection.cache_key(row) + (f" {shown!r}" if mode == "listwise" else "")
@@ -124,7 +124,7 @@ def benchmark_sugarcrepe(
     return {
         "corpus": collection.describe() | {"file": path.name},
         "models": {"embedder": embedder.identity, "mllm": scorer.identity if scorer is not None else None},
-        "riddles": len(riddles),
+        "riddles": len(choices),
         "chance": 0.5,
         "accuracy": accuracy,
         "label_mass": masses,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.progress import Progress
-from engine.retrieval.evaluation.coarse import Asked, Direction, Galleries
+from engine.retrieval.evaluation.coarse import BenchmarkQuery, Direction, Galleries
 from engine.retrieval.evaluation.measures import median
 from engine.retrieval.fine.scorer import Scorer
 from engine.retrieval.search.events import MODES, Done, Mode
@@ -16,7 +16,7 @@ from engine.retrieval.search.retriever import Retriever
 def timed(
     galleries: Galleries,
     scorer: Scorer,
-    asked: dict[Direction, list[Asked]],
+    asked: dict[Direction, list[BenchmarkQuery]],
     searches: int,
     top_k: int,
     mode: Mode,

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from engine.errors import AtomscopeError
-from engine.retrieval.fine.prompts import Side
+from engine.retrieval.fine.prompts import Content
 from engine.retrieval.search.events import CandidateFailed, FineRecord, Mode, PoolEntry
 from engine.retrieval.search.query import Query, View
 
@@ -37,7 +37,7 @@ class CandidateView:
     text: str
 
 
-def sides(query: Query, candidate: CandidateView, view: View, pictures: bool = True) -> tuple[Side, Side]:
+def contents(query: Query, candidate: CandidateView, view: View, pictures: bool = True) -> tuple[Content, Content]:
     """What of the query and of a candidate is read.
 
     ``view`` "auto" reads what the query is not: a picture for words, a caption for a picture, as far as the candidate has
@@ -57,7 +57,7 @@ def sides(query: Query, candidate: CandidateView, view: View, pictures: bool = T
     if not picture and not caption:
         missing = "picture" if seen == "image" else "caption"
         raise AtomscopeError(f"The candidate has no {missing}, which is what the model was to read.")
-    return Side(query.image is not None, query.text.strip()), Side(picture, caption)
+    return Content(query.image is not None, query.text.strip()), Content(picture, caption)
 
 
 def batches(candidates: Sequence[CandidateView], size: int) -> Iterator[Sequence[CandidateView]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from engine.retrieval.fine.model import Mllm
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.prompts import chat
 
 _PROBES = ("A", "9", "the", "Zoe", "(")
@@ -43,7 +43,7 @@ class Prompt:
         Special tokens included, with every picture's tokens written out.
     ids : list of int
         Its tokens.
-    pictures : list of Picture
+    pictures : list of PreparedPicture
         In the order they stand in it.
     stem : list of int
         The tokens it shares with other prompts about the same pictures; [] to read it whole.
@@ -55,13 +55,13 @@ class Prompt:
 
     text: str
     ids: list[int]
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[PreparedPicture] = field(default_factory=list)
     stem: list[int] = field(default_factory=list)
     reused: str = ""
     trace: LensTrace = field(default_factory=LensTrace)
 
 
-class Composer:
+class PromptComposer:
     """Writes prompts for one model.
 
     Attributes
@@ -80,7 +80,11 @@ class Composer:
         self._window = getattr(text, "sliding_window", None) or 0
 
     def prompt(
-        self, words: str, pictures: Sequence[Picture], fixed: Callable[[str], str] | None = None, answer: str = ""
+        self,
+        words: str,
+        pictures: Sequence[PreparedPicture],
+        fixed: Callable[[str], str] | None = None,
+        answer: str = "",
     ) -> Prompt:
         """The prompt of a user's turn.
 
@@ -88,7 +92,7 @@ class Composer:
         ----------
         words : str
             The question, caption last.
-        pictures : sequence of Picture
+        pictures : sequence of PreparedPicture
             Before the words.
         fixed : callable, optional
             Gives the same words for another caption: what does not change with it is the stem whose keys and values are
@@ -108,7 +112,7 @@ class Composer:
             prompt.stem = self._usable(self._stems[known], prompt.ids)
         return prompt
 
-    def continued(self, words: str, pictures: Sequence[Picture], answer: str) -> tuple[Prompt, int]:
+    def continued(self, words: str, pictures: Sequence[PreparedPicture], answer: str) -> tuple[Prompt, int]:
         """A prompt whose answer is given, and the number of its tokens that are the answer's.
 
         The stem ends one token before the answer: that token predicts the answer's first.
@@ -132,7 +136,7 @@ class Composer:
             text = text.replace(picture.block, short, 1)
         return text
 
-    def _render(self, words: str, pictures: Sequence[Picture], answer: str) -> str:
+    def _render(self, words: str, pictures: Sequence[PreparedPicture], answer: str) -> str:
         mllm = self.mllm
         messages = chat(self._plain(words), len(pictures))
         if getattr(mllm.processor, "chat_template", None):

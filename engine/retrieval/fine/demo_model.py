@@ -28,7 +28,7 @@ from engine.backbones.quiet import quiet
 from engine.errors import AtomscopeError
 from engine.files import atomic_path, read_json, sha256, write_json
 from engine.paths import ASSETS, cache_dir
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 NAME = "demo-mllm"
 TITLE = "Atomscope's demo model (CLIP ViT-B/16 + SmolLM2-135M)"
@@ -122,10 +122,10 @@ def demo_mllm_folder(progress: Progress | None = None) -> Path:
     }
     if (target / "atomscope.json").is_file() and read_json(target / "atomscope.json") == record:
         return target
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     model, processor = assemble(progress)
     progress.start(f"Putting {NAME} together", None, "files")
-    put_in(model, load_file(weights), training["config"]["rank"])
+    merge_trained_weights(model, load_file(weights), training["config"]["rank"])
     with atomic_path(target) as work:
         # Half precision is finer than the 4 and 8 bits the towers come from, and half the size.
         with quiet():
@@ -138,7 +138,9 @@ def demo_mllm_folder(progress: Progress | None = None) -> Path:
 
 
 @torch.no_grad()
-def put_in(model: AyaVisionForConditionalGeneration, trained: dict[str, torch.Tensor], rank: int) -> None:
+def merge_trained_weights(
+    model: AyaVisionForConditionalGeneration, trained: dict[str, torch.Tensor], rank: int
+) -> None:
     """Load the trained projector and add each LoRA product to its weight: W + 2 B A (alpha is twice the rank)."""
     parameters: dict[str, Any] = dict(model.named_parameters())
     for name, value in trained.items():

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Progress, Silent
-from engine.retrieval.fine.candidates import CandidateView, sides
+from engine.progress import Progress, SilentProgress
+from engine.retrieval.fine.candidates import CandidateView, contents
 from engine.retrieval.fine.enhancement import LayerLens, fault
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.modes import SCORES, Task
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.picture_store import PictureStore
 from engine.retrieval.fine.prompts import state
-from engine.retrieval.fine.reader import Reader
+from engine.retrieval.fine.reader import PromptReader
 from engine.retrieval.fine.rehearsal import rehearse
-from engine.retrieval.fine.scorer import PoolScorer, Scored, Search
+from engine.retrieval.fine.scorer import PoolScorer, Scored, ScorerQuery
 from engine.retrieval.search.events import Mode
 from engine.retrieval.search.query import SearchOptions
 
@@ -44,7 +44,7 @@ class FineScorer(PoolScorer[Task]):
         What of the caches is off, a sentence each: what this architecture does not allow, and ``broken``.
     broken : list of str
         What is off because trying it raised an exception.
-    reader : Reader
+    reader : PromptReader
         The model with its caches.
 
     Raises
@@ -68,10 +68,10 @@ class FineScorer(PoolScorer[Task]):
         self.pictures = mllm.pictures
         self.enhancement_fault = fault(mllm)
         in_memory = int(cache_bytes * _PICTURES)
-        self.reader = Reader(mllm, in_memory, cache_bytes - in_memory, store)
+        self.reader = PromptReader(mllm, in_memory, cache_bytes - in_memory, store)
         rehearsal = rehearse(self.reader)
         self.limits, self.broken = rehearsal.refused + rehearsal.broken, rehearsal.broken
-        progress = progress or Silent()
+        progress = progress or SilentProgress()
         for sentence in self.broken:
             progress.warn(sentence)
 
@@ -80,15 +80,15 @@ class FineScorer(PoolScorer[Task]):
         """Where pictures read ahead are kept; None if this architecture cannot take them back."""
         return self.reader.images.store if self.reader.images.share else None
 
-    def look(self, views: Sequence[CandidateView]) -> tuple[list[Picture], dict[str, Exception]]:
+    def look(self, views: Sequence[CandidateView]) -> tuple[list[PreparedPicture], dict[str, Exception]]:
         """Run the vision tower on candidates' pictures without a question; those of a view that has none are left out.
 
         Returns
         -------
-        (list of Picture, dict)
+        (list of PreparedPicture, dict)
             The pictures that could be read, and by candidate id what went wrong with the others.
         """
-        found: list[Picture] = []
+        found: list[PreparedPicture] = []
         faults: dict[str, Exception] = {}
         with self._lock:
             for view in views:
@@ -113,7 +113,7 @@ class FineScorer(PoolScorer[Task]):
             LayerLens(self.mllm, options.enhancement)  # values that make no sense are said at once
         return options.mode or self.default_mode
 
-    def _scored(self, search: Search, _views: Sequence[CandidateView], tasks: Sequence[Task]) -> Sequence[Scored]:
+    def _scored(self, search: ScorerQuery, _views: Sequence[CandidateView], tasks: Sequence[Task]) -> Sequence[Scored]:
         score, options = SCORES[search.mode], search.options
         if options.enhancement is None:
             lens = LayerLens(self.mllm) if options.trace and not self.enhancement_fault else None
@@ -124,8 +124,8 @@ class FineScorer(PoolScorer[Task]):
             return [(record, record) for record in records]
         return list(zip(records, score(self.reader, tasks, LayerLens(self.mllm)), strict=True))
 
-    def _task(self, search: Search, view: CandidateView) -> Task:
-        statement = state(*sides(search.query, view, search.options.view))
+    def _task(self, search: ScorerQuery, view: CandidateView) -> Task:
+        statement = state(*contents(search.query, view, search.options.view))
         if len(statement.pictures) > self.mllm.pictures:
             raise AtomscopeError(
                 f"{self.mllm.identity['name']} reads one picture at a time and cannot compare two; let it read the "
@@ -134,12 +134,12 @@ class FineScorer(PoolScorer[Task]):
         pictures = [self._asked(search) if whose == "query" else self._picture(view) for whose in statement.pictures]
         return Task(view.entry, statement, tuple(pictures))
 
-    def _asked(self, search: Search) -> Picture:
+    def _asked(self, search: ScorerQuery) -> PreparedPicture:
         """The query's picture."""
         image = search.query.image
         assert image is not None  # a statement names the query's picture only if there is one
         return self.reader.images.get(f"query:{search.digest}", lambda: image)
 
-    def _picture(self, view: CandidateView) -> Picture:
+    def _picture(self, view: CandidateView) -> PreparedPicture:
         assert view.image is not None
         return self.reader.images.get(view.key and f"item:{view.key}", view.image)

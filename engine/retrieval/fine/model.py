@@ -27,11 +27,11 @@ from engine.backbones.quiet import quiet
 from engine.device import pick_device
 from engine.errors import InputError, first_line
 from engine.files import read_json
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.fine.demo_model import demo_mllm_folder
 from engine.retrieval.search.events import MODES, Mode
 from engine.retrieval.search.ranking import Prior
-from kernels.products import quicken
+from kernels.products import use_fast_linear
 
 DEMO = "demo"
 _ROWS = 16_384
@@ -104,7 +104,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
     AtomscopeError
         If the hub or the package index cannot be reached.
     """
-    progress = progress or Silent()
+    progress = progress or SilentProgress()
     target = pick_device(device)
     note: dict[str, Any] = {}
     with quiet():
@@ -125,7 +125,7 @@ def load_mllm(name: str, device: str = "auto", progress: Progress | None = None)
         warnings.append(f"{name} brings no chat template: its prompts are the picture and the question, nothing else.")
         progress.warn(warnings[-1])
     if target.type == "cpu":
-        quicken(model)
+        use_fast_linear(model)
     widen(model)
     image_token, image_token_id = _image_token(processor, config, name)
     mode = note.get("default_mode", "log-odds")
@@ -168,7 +168,7 @@ def widen(model: PreTrainedModel) -> None:
         head.__class__ = WideLinear
 
 
-def _processor(source: checkpoints.Source, config: PretrainedConfig) -> ProcessorMixin:
+def _processor(source: checkpoints.CheckpointSource, config: PretrainedConfig) -> ProcessorMixin:
     try:
         known: type[ProcessorMixin] | None = _processor_class(source, config)
         if known is not None and "video_processor" in known.get_attributes():
@@ -188,14 +188,14 @@ def _processor(source: checkpoints.Source, config: PretrainedConfig) -> Processo
     return processor
 
 
-def _processor_class(source: checkpoints.Source, config: PretrainedConfig) -> type[ProcessorMixin] | None:
+def _processor_class(source: checkpoints.CheckpointSource, config: PretrainedConfig) -> type[ProcessorMixin] | None:
     """The class the checkpoint names for its processor, or its architecture's."""
     stored, _ = ProcessorMixin.get_processor_dict(source.location, local_files_only=source.offline)
     name = stored.get("processor_class") or PROCESSOR_MAPPING_NAMES.get(config.model_type)
     return getattr(transformers, name, None) if isinstance(name, str) else None
 
 
-def _without_videos(known: type[ProcessorMixin], source: checkpoints.Source) -> ProcessorMixin:
+def _without_videos(known: type[ProcessorMixin], source: checkpoints.CheckpointSource) -> ProcessorMixin:
     """A processor that reads pictures and text only: its video half needs torchvision, and nothing here is a video."""
 
     def check(self: ProcessorMixin, name: str, argument: Any) -> Any:
@@ -215,7 +215,7 @@ def _without_videos(known: type[ProcessorMixin], source: checkpoints.Source) -> 
     return processor
 
 
-def _model(source: checkpoints.Source, dtype: torch.dtype) -> PreTrainedModel:
+def _model(source: checkpoints.CheckpointSource, dtype: torch.dtype) -> PreTrainedModel:
     with checkpoints.explained(source):
         model, report = AutoModelForImageTextToText.from_pretrained(
             source.location,

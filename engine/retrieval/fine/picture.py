@@ -12,7 +12,7 @@ _PIXELS = "pixel_"
 
 
 @dataclass
-class Picture:
+class PreparedPicture:
     """One picture, ready for prompts.
 
     Attributes

@@ -20,7 +20,7 @@ from engine.paths import cache_dir
 
 if TYPE_CHECKING:
     from engine.retrieval.fine.model import Mllm
-    from engine.retrieval.fine.picture import Picture
+    from engine.retrieval.fine.picture import PreparedPicture
 
 _BLOCK = "block"
 _JOINT = "/"
@@ -63,7 +63,7 @@ class PictureStore:
         inputs, encoded = _nested(tensors, "inputs"), _nested(tensors, "encoded")
         return (block, inputs, encoded) if encoded else None
 
-    def put(self, picture: Picture) -> int:
+    def put(self, picture: PreparedPicture) -> int:
         """Keep a picture that has been read; returns the bytes it takes."""
         assert picture.key and picture.encoded is not None
         tensors = _flat(picture.inputs, "inputs") | _flat(picture.encoded, "encoded")

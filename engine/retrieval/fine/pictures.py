@@ -18,9 +18,9 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from engine.errors import AtomscopeError
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 from engine.retrieval.fine.model import Mllm
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.picture_store import PictureStore
 
 _TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "text_replacement_offsets")
@@ -39,7 +39,7 @@ class ImageCache:
     share : bool
         Whether this architecture takes a vision output that was computed before. Where it does not, pixels are given anew
         with every prompt.
-    kept : Recent
+    kept : LRUCache
         The pictures, by key.
     """
 
@@ -47,13 +47,13 @@ class ImageCache:
     limit: int
     store: PictureStore
     share: bool = True
-    kept: Recent[str, Picture] = field(init=False)
+    kept: LRUCache[str, PreparedPicture] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.kept = Recent(self.limit)
+        self.kept = LRUCache(self.limit)
         self.share = "mm_encoder_outputs" in inspect.signature(self.mllm.model.forward).parameters
 
-    def get(self, key: str, image: Callable[[], Image.Image]) -> Picture:
+    def get(self, key: str, image: Callable[[], Image.Image]) -> PreparedPicture:
         """The picture under ``key``; ``image`` is called only if it is not in the cache.
 
         Raises
@@ -68,13 +68,13 @@ class ImageCache:
             found.reused = found.encoded is not None
             return found
         if key and self.share and (kept := self.store.get(key, self.mllm.device)) is not None:
-            picture = Picture(key, *kept, reused=True)
+            picture = PreparedPicture(key, *kept, reused=True)
             self._keep(picture)
             return picture
         return self._prepare(key, image())
 
     @torch.inference_mode()
-    def encode(self, pictures: Sequence[Picture]) -> None:
+    def encode(self, pictures: Sequence[PreparedPicture]) -> None:
         """Run the vision tower on those pictures that have not been through it, alike ones together, and keep them.
 
         Raises
@@ -84,7 +84,7 @@ class ImageCache:
         """
         if not self.share:
             return
-        groups: dict[Any, list[Picture]] = {}
+        groups: dict[Any, list[PreparedPicture]] = {}
         for picture in {id(picture): picture for picture in pictures if picture.encoded is None}.values():
             shapes = tuple((name, tuple(value.shape)) for name, value in sorted(picture.inputs.items()))
             groups.setdefault(shapes, []).append(picture)
@@ -97,7 +97,7 @@ class ImageCache:
                 if picture.key:
                     self._keep(picture)
 
-    def inputs(self, pictures: Sequence[Picture]) -> dict[str, Any]:
+    def inputs(self, pictures: Sequence[PreparedPicture]) -> dict[str, Any]:
         """What the model's forward gets for these pictures, in the order they stand in the batch."""
         if not pictures:
             return {}
@@ -114,7 +114,7 @@ class ImageCache:
         """Forget all pictures."""
         self.kept.clear()
 
-    def _keep(self, picture: Picture) -> None:
+    def _keep(self, picture: PreparedPicture) -> None:
         self.kept.put(picture.key, picture, _size(picture.encoded) + _size(picture.inputs))
 
     def tower(self, inputs: dict[str, Tensor]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class ImageCache:
             raise NotImplementedError("the vision tower gives no pooled features")
         return {name: output[name] for name in ("pooler_output", "deepstack_features") if name in output}
 
-    def _prepare(self, key: str, image: Image.Image) -> Picture:
+    def _prepare(self, key: str, image: Image.Image) -> PreparedPicture:
         mark = self.mllm.image_token
         image = image if image.mode == "RGB" else image.convert("RGB")
         try:
@@ -142,7 +142,7 @@ class ImageCache:
         except (ValueError, RuntimeError, TypeError, KeyError, IndexError, OverflowError) as error:
             raise AtomscopeError(f"The model's processor cannot read the picture: {error}") from error
         inputs = {name: self._tensor(value) for name, value in made.items() if name not in _TEXT}
-        return Picture(key, str(replaced["replacement"]), inputs)
+        return PreparedPicture(key, str(replaced["replacement"]), inputs)
 
     def _tensor(self, value: Any) -> Tensor:
         tensor = torch.as_tensor(np.asarray(value)).to(self.mllm.device)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.coarse.collection import Collection
 from engine.retrieval.fine.candidates import CandidateView
 from engine.retrieval.fine.mllm_scorer import FineScorer
@@ -28,7 +28,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparationResult:
     """What ``prepare`` did.
 
     Attributes
@@ -47,7 +47,7 @@ class Prepared:
 
 def prepare_corpus(
     searched: SearchedCorpus, mllm: str = "demo", device: str = "auto", progress: Progress | None = None
-) -> tuple[Prepared, Collection]:
+) -> tuple[PreparationResult, Collection]:
     """Embed a corpus, read its pictures with the multimodal model ``mllm``, and keep both; see ``prepare``.
 
     Raises
@@ -64,7 +64,7 @@ def prepare_corpus(
 
 def prepare(
     collection: Collection, scorer: FineScorer, rows: NDArray[np.int64], progress: Progress | None = None
-) -> Prepared:
+) -> PreparationResult:
     """Read the pictures of ``rows`` and keep what the vision tower makes of them; a stopped run goes on where it was.
 
     Pictures that cannot be read are reported and left out.
@@ -76,7 +76,7 @@ def prepare(
     AtomscopeError
         If handing one back raised an exception, or if the disk has no room for all of them.
     """
-    progress, store = progress or Silent(), scorer.store
+    progress, store = progress or SilentProgress(), scorer.store
     if store is None:
         error = AtomscopeError if scorer.broken else InputError
         raise error(f"{' '.join(scorer.limits)} There is nothing to prepare for it.")
@@ -98,7 +98,7 @@ def prepare(
         if done:
             _refuse_to_fill_the_disk(store, taken / done * (len(waiting) - start - len(chosen)))
     progress.finish()
-    return Prepared(done, len(pictured) - len(waiting), failed, taken)
+    return PreparationResult(done, len(pictured) - len(waiting), failed, taken)
 
 
 def _refuse_to_fill_the_disk(store: PictureStore, needed: float) -> None:

@@ -41,7 +41,7 @@ PICK_PICTURE = "Which of the pictures fits the caption best? Answer with its num
 
 
 @dataclass(frozen=True)
-class Side:
+class Content:
     """The query, or what of a candidate is read: a picture, a text, or both."""
 
     picture: bool
@@ -72,7 +72,7 @@ class Statement:
     caption: str
 
 
-def state(query: Side, candidate: Side) -> Statement:
+def state(query: Content, candidate: Content) -> Statement:
     """The statement to judge.
 
     Raises

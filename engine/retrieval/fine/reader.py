@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from engine.recent import Recent
-from engine.retrieval.fine.composer import Composer, LensTrace, Prompt
+from engine.lru_cache import LRUCache
+from engine.retrieval.fine.composer import LensTrace, Prompt, PromptComposer
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.picture_store import PictureStore
 from engine.retrieval.fine.pictures import ImageCache
@@ -31,7 +31,7 @@ class Lens(Protocol):
         """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]; one ``LensTrace`` a row."""
 
 
-class Reader(Composer):
+class PromptReader(PromptComposer):
     """Builds prompts for one model and reads them.
 
     Parameters
@@ -45,14 +45,14 @@ class Reader(Composer):
     Attributes
     ----------
     images : ImageCache
-    stored : Recent
+    stored : LRUCache
         Keys and values of beginnings of prompts, by the beginning.
     """
 
     def __init__(self, mllm: Mllm, picture_bytes: int, prefix_bytes: int, store: PictureStore | None = None) -> None:
         super().__init__(mllm)
         self.images = ImageCache(mllm, picture_bytes, store or PictureStore.of(mllm))
-        self.stored: Recent[Any, list[tuple[Tensor, Tensor]]] = Recent(prefix_bytes)
+        self.stored: LRUCache[Any, list[tuple[Tensor, Tensor]]] = LRUCache(prefix_bytes)
         self._types = _type_ids(mllm)
         self._rope = getattr(mllm.model.model, "get_rope_index", None)
         # transformers 5.24 calls "cache" what was "past_key_values" before, and warns whoever says the old name.

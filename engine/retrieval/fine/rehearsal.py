@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.prompts import JUDGE
-from engine.retrieval.fine.reader import Prompt, Reader
+from engine.retrieval.fine.reader import Prompt, PromptReader
 
 _CAPTIONS = ("a red square", "nothing of the kind, but a long sentence about two boats")
 _FAILURES = (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError)
@@ -49,7 +49,7 @@ class Rehearsal:
             self.broken.append(f"{effect}: the rehearsal of {trial} broke ({_named(fault)}), so that reuse is off.")
 
 
-def rehearse(reader: Reader) -> Rehearsal:
+def rehearse(reader: PromptReader) -> Rehearsal:
     """Turn off what changes the model's results or cannot be tried; returns what was turned off.
 
     Raises
@@ -95,7 +95,7 @@ def rehearse(reader: Reader) -> Rehearsal:
     return done
 
 
-def _fault(reader: Reader, images: list[Image.Image], wanted: Tensor, prefix: bool) -> Exception | None:
+def _fault(reader: PromptReader, images: list[Image.Image], wanted: Tensor, prefix: bool) -> Exception | None:
     """What keeps the model from giving ``wanted`` through the caches: NotImplementedError if it says no, None if nothing."""
     try:
         prompts = [_prompt(reader, image, caption) for image, caption in zip(images, _CAPTIONS, strict=True)]
@@ -117,16 +117,16 @@ def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def _prompt(reader: Reader, image: Image.Image, caption: str) -> Prompt:
+def _prompt(reader: PromptReader, image: Image.Image, caption: str) -> Prompt:
     picture = reader.images.get(f"rehearsal:{image.size}", lambda: image)
     return reader.prompt(f"{JUDGE} {caption}", [picture], lambda other: f"{JUDGE} {other}")
 
 
 @torch.inference_mode()
-def _alone(reader: Reader, image: Image.Image, caption: str) -> Tensor:
+def _alone(reader: PromptReader, image: Image.Image, caption: str) -> Tensor:
     """Next-token logits [1, vocabulary] as the model gives them by itself."""
     mllm = reader.mllm
-    text = reader.prompt(f"{JUDGE} {caption}", [Picture("", mllm.image_token, {})]).text
+    text = reader.prompt(f"{JUDGE} {caption}", [PreparedPicture("", mllm.image_token, {})]).text
     begun = mllm.tokenizer.bos_token
     special = not (begun and text.startswith(begun))
     inputs = mllm.processor(text=[text], images=[image], return_tensors="pt", add_special_tokens=special)

@@ -11,10 +11,10 @@ from engine.backbones import checkpoints
 from engine.backbones.quiet import quiet
 from engine.device import pick_device
 from engine.errors import InputError
-from engine.progress import Progress, Silent
-from engine.retrieval.fine.candidates import CandidateView, sides
-from engine.retrieval.fine.prompts import Side
-from engine.retrieval.fine.scorer import PoolScorer, Scored, Search
+from engine.progress import Progress, SilentProgress
+from engine.retrieval.fine.candidates import CandidateView, contents
+from engine.retrieval.fine.prompts import Content
+from engine.retrieval.fine.scorer import PoolScorer, Scored, ScorerQuery
 from engine.retrieval.search.events import FineRecord, Mode
 from engine.retrieval.search.query import SearchOptions
 from engine.retrieval.search.ranking import Prior
@@ -40,7 +40,7 @@ def load_reranker(name: str, device: str = "auto", progress: Progress | None = N
         ) from error
     target = pick_device(device)
     with quiet():
-        source = checkpoints.find_checkpoint(name, progress or Silent())
+        source = checkpoints.find_checkpoint(name, progress or SilentProgress())
         config = checkpoints.load_config(source)
         with checkpoints.explained(source):
             model = CrossEncoder(source.location, device=str(target), local_files_only=source.offline)
@@ -78,13 +78,13 @@ class Reranker(PoolScorer[tuple[Any, Any]]):
         return MODE
 
     def _scored(
-        self, _search: Search, views: Sequence[CandidateView], tasks: Sequence[tuple[Any, Any]]
+        self, _search: ScorerQuery, views: Sequence[CandidateView], tasks: Sequence[tuple[Any, Any]]
     ) -> Sequence[Scored]:
         values = self._model.predict(list(tasks), batch_size=len(tasks), show_progress_bar=False)
         return [(FineRecord(view.entry, float(value), MODE), None) for view, value in zip(views, values, strict=True)]
 
-    def _task(self, search: Search, view: CandidateView) -> tuple[Any, Any]:
-        asked, seen = sides(search.query, view, search.options.view, self.pictures > 0)
+    def _task(self, search: ScorerQuery, view: CandidateView) -> tuple[Any, Any]:
+        asked, seen = contents(search.query, view, search.options.view, self.pictures > 0)
         if (asked.picture or seen.picture) and not self.pictures:
             whose = "the query is a picture" if asked.picture else "the candidates are pictures"
             raise InputError(f"{self.identity['name']} reads texts only, and {whose}; use a multimodal reranker.")
@@ -92,7 +92,7 @@ class Reranker(PoolScorer[tuple[Any, Any]]):
         return _element(asked, search.query.image), _element(seen, image)
 
 
-def _element(side: Side, image: Image.Image | None) -> Any:
+def _element(side: Content, image: Image.Image | None) -> Any:
     """One side of a pair as a CrossEncoder takes it: a text, a picture, or both."""
     if image is None:
         return side.text

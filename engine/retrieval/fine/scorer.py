@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 from engine.retrieval.fine.candidates import CandidateView, batches, digest, failed
 from engine.retrieval.search.events import CandidateFailed, CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.search.query import Query, SearchOptions
@@ -62,7 +62,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class Search:
+class ScorerQuery:
     """One query with its options, as a scorer sees them; ``digest`` is the id of the query's picture."""
 
     query: Query
@@ -92,7 +92,7 @@ class PoolScorer(ABC, Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._finished: Recent[Any, Scored] = Recent(_RECORDS)
+        self._finished: LRUCache[Any, Scored] = LRUCache(_RECORDS)
         self._lock = threading.Lock()
 
     def score(
@@ -112,7 +112,7 @@ class PoolScorer(ABC, Generic[T]):
         InputError
             If the options ask for what this model cannot do.
         """
-        search = Search(query, self._mode(options), options, digest(query.image))
+        search = ScorerQuery(query, self._mode(options), options, digest(query.image))
         for batch in [candidates] if search.together else batches(candidates, max(1, options.batch)):
             if cancelled():
                 return
@@ -130,14 +130,14 @@ class PoolScorer(ABC, Generic[T]):
         """The mode a search is read in. Raises ``InputError`` if the options ask for what the model cannot do."""
 
     @abstractmethod
-    def _task(self, search: Search, view: CandidateView) -> T:
+    def _task(self, search: ScorerQuery, view: CandidateView) -> T:
         """A candidate made ready; whatever it raises becomes that candidate's failure."""
 
     @abstractmethod
-    def _scored(self, search: Search, views: Sequence[CandidateView], tasks: Sequence[T]) -> Sequence[Scored]:
+    def _scored(self, search: ScorerQuery, views: Sequence[CandidateView], tasks: Sequence[T]) -> Sequence[Scored]:
         """The records of several candidates, read together."""
 
-    def _batch(self, search: Search, batch: Sequence[CandidateView]) -> list[CandidateScored | CandidateFailed]:
+    def _batch(self, search: ScorerQuery, batch: Sequence[CandidateView]) -> list[CandidateScored | CandidateFailed]:
         done: dict[int, CandidateScored | CandidateFailed] = {}
         fresh: list[tuple[int, T]] = []
         start = time.perf_counter()
@@ -157,7 +157,7 @@ class PoolScorer(ABC, Generic[T]):
         return [done[place] for place in range(len(batch))]
 
     def _read(
-        self, search: Search, batch: Sequence[CandidateView], fresh: Sequence[tuple[int, T]]
+        self, search: ScorerQuery, batch: Sequence[CandidateView], fresh: Sequence[tuple[int, T]]
     ) -> Iterator[tuple[int, CandidateScored | CandidateFailed]]:
         """Score tasks together; if that fails, one by one, so that one of them does not take the others along."""
         if not fresh:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.corpus import open_corpus
 from engine.paths import DEMO_CORPUS
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 from engine.retrieval.coarse.collection import Backend, Collection, open_collection
 from engine.retrieval.coarse.embedders import load_embedder
 from engine.retrieval.fine.loading import load_scorer
@@ -46,7 +46,7 @@ class SearchedCorpus:
         InputError, AtomscopeError
             As ``open_corpus``, ``load_embedder`` and ``open_collection`` do, and for a split that is not there.
         """
-        progress = progress or Silent()
+        progress = progress or SilentProgress()
         corpus = open_corpus(self.path, self.captions)
         collection = open_collection(corpus, load_embedder(self.embedder, device, progress), progress, self.index)
         collection.rows(self.split)

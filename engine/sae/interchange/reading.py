@@ -16,7 +16,7 @@ FORMATS = ("auto", "saelens", "sparsemax-sae")
 ORIGIN = "origin.json"
 
 
-class Imported(NamedTuple):
+class ImportedSAE(NamedTuple):
     """An SAE that was trained elsewhere."""
 
     sae: SparseAutoencoder
@@ -24,7 +24,7 @@ class Imported(NamedTuple):
     """``format``; ``files``, the SHA-256 of every file by name; ``metadata``, what the source says of model and layer."""
 
 
-def import_sae(source: Path, format: str = "auto") -> Imported:
+def import_sae(source: Path, format: str = "auto") -> ImportedSAE:
     """The SAE at ``source``: a SAELens folder, or the ``.pt`` file of the published sparsemax SAE.
 
     Raises
@@ -41,12 +41,12 @@ def import_sae(source: Path, format: str = "auto") -> Imported:
         folder = source if source.is_dir() else source.parent
         affine, metadata = saelens.read(folder)
         files = [folder / saelens.CONFIG, folder / saelens.WEIGHTS]
-        return Imported(from_affine(affine), _origin(found, files, metadata))
+        return ImportedSAE(from_affine(affine), _origin(found, files, metadata))
     sae, metadata = checkpoint.read(source)
-    return Imported(sae, _origin(found, [source], metadata))
+    return ImportedSAE(sae, _origin(found, [source], metadata))
 
 
-def write_run(imported: Imported, out: Path, dtype: str = "float32") -> Path:
+def write_run(imported: ImportedSAE, out: Path, dtype: str = "float32") -> Path:
     """Write ``imported`` as a run folder: ``config.json``, ``weights.safetensors`` and ``origin.json``.
 
     Raises

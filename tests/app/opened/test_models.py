@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.opened import corpora, models
-from app.opened.models import Lazy
+from app.opened.models import LoadedOnce
 from engine.atlas import Atlas
 from engine.errors import AtomscopeError
-from engine.progress import Progress, Silent
+from engine.progress import Progress, SilentProgress
 
 
 class Thing:
@@ -28,10 +28,15 @@ def test_something_large_is_made_once_and_tried_again_after_a_failure() -> None:
             raise AtomscopeError("The disk is full.")
         return made[-1]
 
-    lazy = Lazy(make)
+    lazy = LoadedOnce(make)
     with pytest.raises(AtomscopeError, match="disk is full"):
-        lazy.get(Silent())
-    assert not lazy.ready and lazy.get(Silent()) is lazy.get(Silent()) is made[1] and lazy.ready and len(made) == 2
+        lazy.get(SilentProgress())
+    assert (
+        not lazy.ready
+        and lazy.get(SilentProgress()) is lazy.get(SilentProgress()) is made[1]
+        and lazy.ready
+        and len(made) == 2
+    )
 
 
 def test_an_encoder_belongs_to_the_open_atlas_not_to_its_key(atlas_folder: Path) -> None:
@@ -47,7 +52,7 @@ def test_few_encoders_are_kept(atlas_folder: Path) -> None:
     assert first() is None and len(others) == 2
 
 
-def test_a_collection_goes_with_its_corpus(offered: corpora.Entry) -> None:
+def test_a_collection_goes_with_its_corpus(offered: corpora.CorpusEntry) -> None:
     from engine.corpus import open_corpus
 
     corpus = open_corpus(offered.path)

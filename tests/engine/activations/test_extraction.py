@@ -17,7 +17,7 @@ from engine.activations.batch_size import fit_batch_size
 from engine.backbones import Backbone
 from engine.corpus import Corpus
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 Pictures = Callable[..., Corpus]
 
@@ -39,7 +39,7 @@ def test_the_store_holds_what_the_model_says(backbone: Backbone, pictures: Pictu
 
 def test_unreadable_pictures_are_reported_and_left_out(backbone: Backbone, pictures: Pictures, tmp_path: Path) -> None:
     corpus = pictures(9, bad=(0, 5))
-    progress = Silent()
+    progress = SilentProgress()
     store = extract(backbone, corpus, tmp_path / "store", batch_size=2, progress=progress)
     ids = corpus.items["id"].tolist()
     lost = [ids.index("even/000.png"), ids.index("odd/005.png")]
@@ -228,7 +228,7 @@ def test_batches_shrink_with_memory(backbone: Backbone, monkeypatch: pytest.Monk
     assert sizes[1] > sizes[2] > sizes[3] == 1
 
 
-class Meanwhile(Silent):
+class Meanwhile(SilentProgress):
     """Does something once, after the first batch."""
 
     def __init__(self, deed: Callable[[], object]) -> None:

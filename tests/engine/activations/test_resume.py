@@ -21,13 +21,13 @@ from engine.activations.writer import StoreWriter
 from engine.backbones import Backbone
 from engine.corpus import Corpus
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 Pictures = Callable[..., Corpus]
 BATCH = 3
 
 
-class Stop(Silent):
+class Stop(SilentProgress):
     """Stops the work after some batches, as Ctrl-C would."""
 
     def __init__(self, batches: int) -> None:

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.activations import ActivationStore, Batch
+from engine.activations import ActivationStore, TokenBatch
 from engine.activations.shuffling import ordered, shuffled
 from engine.errors import InputError
 
@@ -31,7 +31,7 @@ def read_from(x: np.ndarray) -> Callable[[int, int, int], np.ndarray]:
     return lambda item, first, last: x[item, first:last]
 
 
-def join(batches: list[Batch]) -> np.ndarray:
+def join(batches: list[TokenBatch]) -> np.ndarray:
     return np.concatenate([batch.tokens.numpy() for batch in batches]) if batches else np.empty(0, np.int64)
 
 

@@ -8,7 +8,7 @@ from engine.atlas import Atlas, search
 
 
 def test_search_finds_labels_and_captions_of_exemplars(shown: Atlas) -> None:
-    found = search.find(shown, "BLUE ring", limit=shown.n_atoms)
+    found = search.find_atoms(shown, "BLUE ring", limit=shown.n_atoms)
     text = (shown.items["caption"] + " " + shown.items["label"]).str.lower()
     hit = (text.str.contains("blue") & text.str.contains("ring")).to_numpy()
     for atom in range(shown.n_atoms):
@@ -25,4 +25,4 @@ def test_search_finds_labels_and_captions_of_exemplars(shown: Atlas) -> None:
 
 @pytest.mark.parametrize("words", ["", "   ", "no such thing at all", "[", "%", "\\", "(("])
 def test_odd_words_find_nothing_and_break_nothing(shown: Atlas, words: str) -> None:
-    assert search.find(shown, words) == []
+    assert search.find_atoms(shown, words) == []

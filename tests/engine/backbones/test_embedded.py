@@ -20,7 +20,7 @@ from engine.backbones.conversion import parameters_from_onnx
 from engine.backbones.registry import REGISTRY, EmbeddedModel
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 
 def quantised(name: str, weight: np.ndarray, index: int) -> tuple[list[Any], Any]:
@@ -186,7 +186,7 @@ def test_another_pin_is_converted_again(tiny: EmbeddedModel, monkeypatch: pytest
 
 def test_an_unknown_name_lists_the_names() -> None:
     with pytest.raises(InputError, match="no embedded model 'nope'; there are: clip-vit-b16"):
-        embedded.fetch("nope", Silent())
+        embedded.fetch("nope", SilentProgress())
 
 
 def drawing(colour: str, shift: int = 0, kind: str = "ellipse") -> Image.Image:

@@ -17,7 +17,7 @@ from engine.backbones.language.packing import PackedTexts, pack, token_text
 from engine.corpus import open_corpus
 from engine.corpus.base import Corpus
 from engine.corpus.items import items_frame
-from engine.corpus.texts import Rows
+from engine.corpus.texts import TableTexts
 from engine.errors import InputError
 from tests.engine.backbones.language_models import save_language_model
 
@@ -39,7 +39,7 @@ def texts_of(rows: list[tuple[str, str, str]]) -> Corpus:
     """A corpus of (text, split, label)."""
     words, splits, labels = zip(*rows, strict=True)
     items = items_frame({"id": [f"t{i}" for i in range(len(rows))], "split": splits, "label": labels}, kind="text")
-    return Corpus("texts", Path("."), items, Rows(list(words)), lambda: "hash")
+    return Corpus("texts", Path("."), items, TableTexts(list(words)), lambda: "hash")
 
 
 def prepared(backbone: LanguageBackbone, *words: str) -> PackedTexts:

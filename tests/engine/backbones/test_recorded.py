@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.backbones import LanguageBackbone, load_backbone, load_backbone_of
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from tests.engine.backbones.language_models import save_language_model
 
 Checkpoint = Callable[[str], str]
@@ -23,7 +23,7 @@ Checkpoint = Callable[[str], str]
 def test_layer_site_and_tokens_come_back(checkpoint: Checkpoint, pixels: Tensor) -> None:
     first = load_backbone(checkpoint("clip"), 1, "mlp", "patches", "cpu")
     for record in (first.spec, first.spec.to_dict()):
-        progress = Silent()
+        progress = SilentProgress()
         again = load_backbone_of(record, "store", "cpu", progress)
         assert again.spec == first.spec and not progress.warnings
         assert torch.equal(again.run(pixels).activations, first.run(pixels).activations)
@@ -39,7 +39,7 @@ def test_language_models_come_back_with_their_context(tmp_path: Path) -> None:
 def test_other_weights_are_told_or_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(checkpoint("clip"), folder)
-    record, progress = load_backbone(str(folder), device="cpu").spec.to_dict(), Silent()
+    record, progress = load_backbone(str(folder), device="cpu").spec.to_dict(), SilentProgress()
     with (folder / "config.json").open("a") as file:
         file.write("\n")
     load_backbone_of(record, tmp_path / "store", "cpu", progress)

@@ -14,7 +14,7 @@ from engine.atlas.validation import validate_atlas
 from engine.corpus.shard_writer import write_parquet_corpus
 from engine.demo.atlas import Recipe, build_demo_atlas
 from engine.errors import InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.training import TrainConfig
 
 
@@ -39,7 +39,7 @@ def corpus(tmp_path: Path, encode: Callable[..., bytes]) -> Path:
 def test_from_pictures_to_a_sound_atlas(corpus: Path, tiny_clip: str, tmp_path: Path) -> None:
     training = TrainConfig(tokens=600, batch_tokens=48, device="cpu")
     recipe = Recipe(model=tiny_clip, n_atoms=12, training=training)
-    out = build_demo_atlas(tmp_path / "atlas", Silent(), corpus, tmp_path / "work", recipe)
+    out = build_demo_atlas(tmp_path / "atlas", SilentProgress(), corpus, tmp_path / "work", recipe)
     atlas = Atlas.open(out)
     assert validate_atlas(out) == []
     assert atlas.meta["corpus"]["path"] == "../corpus"
@@ -47,9 +47,9 @@ def test_from_pictures_to_a_sound_atlas(corpus: Path, tiny_clip: str, tmp_path: 
     assert measured["items"] == 10
     assert measured["baselines"]["topk"]["l0_mean"] == max(round(measured["l0_mean"]), 1)
     with pytest.raises(InputError, match="exists. Delete it"):
-        build_demo_atlas(out, Silent(), corpus, tmp_path / "work", recipe)
+        build_demo_atlas(out, SilentProgress(), corpus, tmp_path / "work", recipe)
 
 
 def test_it_must_lie_beside_its_corpus(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must lie beside"):
-        build_demo_atlas(tmp_path / "elsewhere" / "atlas", Silent(), corpus, tmp_path / "work")
+        build_demo_atlas(tmp_path / "elsewhere" / "atlas", SilentProgress(), corpus, tmp_path / "work")

@@ -8,8 +8,10 @@ import pytest
 
 from engine.demo.captions import article, clean_text, keywords, phrase_from_title, sentence, with_article
 from engine.demo.emoji import picture_name, spoken_name
-from engine.demo.labels import EMOJI, LABELS, OPENCLIPART, TUXPAINT, longest_match, openclipart_label
+from engine.demo.labels import LABELS, longest_match
 from engine.demo.openclipart import read_drawing, series, without_author
+from engine.demo.openclipart_labels import OPENCLIPART, openclipart_label
+from engine.demo.source_labels import EMOJI, TUXPAINT
 
 
 @pytest.mark.parametrize(

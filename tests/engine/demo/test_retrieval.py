@@ -13,7 +13,7 @@ from engine.corpus import open_corpus
 from engine.demo.retrieval import AdapterConfig, recall, train_adapter
 from engine.files import read_json, sha256
 from engine.paths import DEMO_CORPUS
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.retrieval.coarse.embedders.adapter import load_adapter
 from engine.retrieval.coarse.embedders.base import embedder_key
 from engine.retrieval.coarse.embedders.demo import FOLDER, IMAGES, NAME
@@ -39,8 +39,8 @@ def material() -> Callable[[int], tuple[torch.Tensor, torch.Tensor]]:
 def test_it_learns_to_find_what_it_never_saw(material) -> None:
     images, sentences = material(256)
     worded = torch.stack([sentences, sentences], dim=1)
-    adapter = train_adapter(images, sentences, worded, SMALL, Silent())
-    again = train_adapter(images, sentences, worded, SMALL, Silent())
+    adapter = train_adapter(images, sentences, worded, SMALL, SilentProgress())
+    again = train_adapter(images, sentences, worded, SMALL, SilentProgress())
     for name, value in adapter.state_dict().items():
         torch.testing.assert_close(value, again.state_dict()[name], rtol=0, atol=0)
     assert adapter.shape.hidden == 128 and not adapter.training

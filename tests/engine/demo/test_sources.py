@@ -21,7 +21,7 @@ from engine.demo.shards import write_corpus
 from engine.demo.sources import SOURCES, fetch, verify
 from engine.errors import AtomscopeError, InputError
 from engine.files import read_json, sha256
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 
 def tar_bytes(files: dict[str, bytes], mode: str = "w:xz") -> bytes:
@@ -120,17 +120,17 @@ def test_fetch_takes_a_file_that_is_there_and_names_a_missing_client(
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path))
     monkeypatch.setattr(sources.shutil, "which", lambda _: None)
     with pytest.raises(AtomscopeError, match=r"apt-get is not installed\. Install it or put .* by hand"):
-        fetch(SOURCES[0], Silent())
+        fetch(SOURCES[0], SilentProgress())
     archive = tmp_path / "sources" / "a_1_all.deb"
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(deb({"./usr/share/doc/a/copyright": b"free"}))
     pinned = replace(
         SOURCES[0], package="a", filename=archive.name, sha256=sha256(archive), wanted=("usr/share/doc/a",)
     )
-    folder = fetch(pinned, Silent())
+    folder = fetch(pinned, SilentProgress())
     assert (folder / "usr/share/doc/a/copyright").read_bytes() == b"free"
     archive.unlink()
-    assert fetch(pinned, Silent()) == folder  # unpacked once, the archive is no longer needed
+    assert fetch(pinned, SilentProgress()) == folder  # unpacked once, the archive is no longer needed
 
 
 def test_the_tables_are_sound() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.evaluation import EvaluationOptions, evaluate, measure
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.sae import SparsemaxConfig, TopKConfig, build_sae, load_sae, save_sae
 
 
@@ -31,7 +31,7 @@ def test_runs_side_by_side_are_plain_data(make_store, run: Path, tmp_path: Path,
 
 
 def test_each_pass_says_which_sae_it_measures(make_store, run: Path) -> None:
-    class Stages(Silent):
+    class Stages(SilentProgress):
         def start(self, stage: str, total: int | None, unit: str = "items") -> None:
             self.warnings.append(stage)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.backbones import load_backbone
-from engine.inspection.splice import Tail, run_spliced, twin_of
+from engine.inspection.splice import RestOfModel, copy_sharing_weights, run_spliced
 
 Checkpoint = Callable[[str], str]
 KINDS = ["clip", "clip-vision", "siglip", "dinov2", "dinov2-registers", "dinov3", "vit"]
@@ -40,7 +40,7 @@ def test_the_tail_is_the_rest_of_the_full_pass(kind: str, checkpoint: Checkpoint
     x = input_for(kind, pixels)
     for layer in (0, -2, -1):
         backbone = load_backbone(checkpoint(kind), layer, device="cpu")
-        tail, plain = Tail(backbone), backbone.run(x)
+        tail, plain = RestOfModel(backbone), backbone.run(x)
         torch.testing.assert_close(tail(plain.activations), plain.embeddings, atol=1e-6, rtol=0)
         other = plain.activations.flip(0) * 1.5
         wanted = run_spliced(backbone, x, lambda _kept, other=other: other)
@@ -82,7 +82,7 @@ def test_a_failing_splice_leaves_the_model_as_it_was(checkpoint: Checkpoint, pix
 def test_threads_do_not_see_each_others_splices(checkpoint: Checkpoint, pixels: Tensor) -> None:
     backbone = load_backbone(checkpoint("clip"), -2, device="cpu")
     plain = backbone.run(pixels)
-    tail = Tail(backbone)
+    tail = RestOfModel(backbone)
 
     def once(index: int) -> Tensor:
         if index % 3 == 2:
@@ -100,19 +100,21 @@ def test_threads_do_not_see_each_others_splices(checkpoint: Checkpoint, pixels: 
 
 def test_a_tail_needs_the_whole_residual_stream(checkpoint: Checkpoint) -> None:
     with pytest.raises(ValueError, match="mlp output alone"):
-        Tail(load_backbone(checkpoint("clip"), -2, "mlp", device="cpu"))
+        RestOfModel(load_backbone(checkpoint("clip"), -2, "mlp", device="cpu"))
     with pytest.raises(ValueError, match="some positions of the layer are not kept"):
-        Tail(load_backbone(checkpoint("clip"), -2, tokens="patches", device="cpu"))
-    assert Tail(load_backbone(checkpoint("siglip"), -2, tokens="patches", device="cpu"))  # SigLIP has patches only
+        RestOfModel(load_backbone(checkpoint("clip"), -2, tokens="patches", device="cpu"))
+    assert RestOfModel(
+        load_backbone(checkpoint("siglip"), -2, tokens="patches", device="cpu")
+    )  # SigLIP has patches only
 
 
 def test_a_twin_shares_weights_and_only_weights() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
-    twin, (inner,) = twin_of(model, model[1][0])
+    twin, (inner,) = copy_sharing_weights(model, model[1][0])
     assert inner is twin[1][0] is not model[1][0] and twin[0] is model[0] and twin[1] is not model[1]
     assert inner.weight is model[1][0].weight
     inner.forward = torch.zeros_like
     assert twin(torch.ones(1, 2)).sum() == 0
     assert "forward" not in vars(model[1][0])
     with pytest.raises(ValueError, match="is not a part of"):
-        twin_of(model, nn.Linear(2, 2))
+        copy_sharing_weights(model, nn.Linear(2, 2))

@@ -16,7 +16,7 @@ from engine.corpus import open_corpus
 from engine.errors import InputError
 from engine.inspection.heads import linear_probe
 from engine.inspection.rest import rest_of_model
-from engine.metrics.classification import Answers, fidelity, measure_spliced, recovered, references
+from engine.metrics.classification import ClassificationSums, fidelity, measure_spliced, recovered, references
 from engine.metrics.topn import ClassAtoms, rank_atoms
 from engine.sae import SparsemaxConfig, TopKConfig, build_sae
 
@@ -171,6 +171,6 @@ def test_layers_that_do_not_determine_the_rest_go_through_the_pictures(world: Si
 
 
 def test_answers_without_items_and_shares_without_a_difference() -> None:
-    assert Answers().to_dict() == {"accuracy": None, "top5": None, "cross_entropy": None}
+    assert ClassificationSums().to_dict() == {"accuracy": None, "top5": None, "cross_entropy": None}
     assert recovered(0.5, 0.4, 0.5) is None and recovered(None, 1.0, 0.0) is None
     assert recovered(0.9, 0.5, 0.1) == pytest.approx(0.5) == recovered(1.0, 2.0, 3.0)

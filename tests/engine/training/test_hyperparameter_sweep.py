@@ -179,10 +179,10 @@ def test_an_activation_that_is_no_number_is_named(make_store, tmp_path: Path, va
 
 
 def test_numbers_that_overflow_together_only_are_let_through(make_store) -> None:
-    from engine.activations import Batch
+    from engine.activations import TokenBatch
     from engine.training.checks import check_finite
 
-    check_finite(Batch(torch.full((4, 16), 3e38), torch.arange(4)), make_store())
+    check_finite(TokenBatch(torch.full((4, 16), 3e38), torch.arange(4)), make_store())
 
 
 def test_curves_can_be_read_while_training(make_store, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import atlas_ui, state, ui, urls
 from app.atlas_ui.heat import heat_png
 from app.pages.retrieval.outcome import Outcome
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.ui import Html, cut, tag
 from engine.atlas import search
 from engine.inspection.shared_atoms import COMPARED, EncodedCandidate, SharedAtom, shared_atoms
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.atlas import Atlas
 
 
-def concepts(atlas: Atlas, scene: Scene, outcome: Outcome, pictures: Sequence[EncodedCandidate]) -> Html:
+def concepts(atlas: Atlas, scene: StepContext, outcome: Outcome, pictures: Sequence[EncodedCandidate]) -> Html:
     """The table, or why there is none."""
     query = next((one for one in pictures if one.who == "query"), None)
     candidates = [one for one in pictures if one.who != "query"]
@@ -47,12 +47,16 @@ def concepts(atlas: Atlas, scene: Scene, outcome: Outcome, pictures: Sequence[En
     )
 
 
-def _who(scene: Scene, one: EncodedCandidate) -> str:
+def _who(scene: StepContext, one: EncodedCandidate) -> str:
     return "The query's picture" if one.who == "query" else cut(scene.caption(one.who), 50)
 
 
 def _matrix(
-    atlas: Atlas, scene: Scene, outcome: Outcome, pictures: Sequence[EncodedCandidate], found: Sequence[SharedAtom]
+    atlas: Atlas,
+    scene: StepContext,
+    outcome: Outcome,
+    pictures: Sequence[EncodedCandidate],
+    found: Sequence[SharedAtom],
 ) -> Html:
     shown = [one for one in pictures if one.encoded is not None]
     heads = [tag("th", "concept", scope="col")]
@@ -83,7 +87,7 @@ def _matrix(
     return tag("div", table, cls="as-matrix-frame")
 
 
-def _cell(scene: Scene, one: EncodedCandidate, peak: float, heat: NDArray[np.float32] | None, top: float) -> Html:
+def _cell(scene: StepContext, one: EncodedCandidate, peak: float, heat: NDArray[np.float32] | None, top: float) -> Html:
     """One picture of the table, with the heat where the atom fires; pale when it does not."""
     if one.who == "query":
         under = tag("img", src=scene.picture, alt="Picture of the query")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from app import atlas_ui, ui
-from app.pages.retrieval.outcome import Outcome, Row
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.outcome import Outcome, PoolRow
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.layer_chart import layer_chart
 from app.pages.retrieval.view import chooser, nothing, signed
 from app.ui import Html, cut, tag
 from engine.retrieval.search.events import FineRecord
 
 
-def enhancement(scene: Scene, outcome: Outcome) -> Html:
+def enhancement(scene: StepContext, outcome: Outcome) -> Html:
     """Every candidate read without and with visual enhancement, and the entropy that decided."""
     row = outcome.chosen(scene.picked)
     if row is None:
@@ -40,7 +40,7 @@ def enhancement(scene: Scene, outcome: Outcome) -> Html:
     return tag("section", tag("div", tag("div", head, left), right, cls="as-halves"), cls="as-step")
 
 
-def _acts(scene: Scene, record: FineRecord | None) -> tuple[float | None, int, int]:
+def _acts(scene: StepContext, record: FineRecord | None) -> tuple[float | None, int, int]:
     """Entropy above which the chosen preset acts, and the first and last layer after which it may."""
     if record is None or not record.layer_entropy:
         return None, 0, 0
@@ -63,7 +63,7 @@ def _off(on: bool) -> Html:
     return tag("p", text, cls="as-caption")
 
 
-def _off_on(scene: Scene, rows: list[Row], mode: str) -> Html:
+def _off_on(scene: StepContext, rows: list[PoolRow], mode: str) -> Html:
     body = []
     ranks = {r.entry.item: p for p, r in enumerate(sorted(rows, key=lambda r: -(_plain(r))), 1)}
     for row in rows:
@@ -89,5 +89,5 @@ def _off_on(scene: Scene, rows: list[Row], mode: str) -> Html:
     return tag("table", head, tag("tbody", body), cls="as-off-on")
 
 
-def _plain(row: Row) -> float:
+def _plain(row: PoolRow) -> float:
     return float(row.plain.score or 0.0) if row.plain is not None else float(row.score or 0.0)

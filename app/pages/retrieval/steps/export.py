@@ -10,7 +10,7 @@ from typing import Any
 
 from app.pages.retrieval.outcome import Outcome
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.view import signed
 from app.ui import Html, tag
 
@@ -99,7 +99,7 @@ def _record(record: Any) -> dict[str, Any]:
     return {"item": entry["item"], "id": entry["id"]} | known
 
 
-def results_table(scene: Scene, outcome: Outcome) -> Html:
+def results_table(scene: StepContext, outcome: Outcome) -> Html:
     """All candidates with their figures, for the export step."""
     rows = [
         (

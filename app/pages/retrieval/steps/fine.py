@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app import ui
-from app.pages.retrieval.outcome import LOW_MASS, Outcome, Row
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.outcome import LOW_MASS, Outcome, PoolRow
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.ties import tie
 from app.pages.retrieval.view import CACHES, UNITS, milliseconds, moved, score_bar, signed
 from app.ui import Html, cut, tag
@@ -16,7 +16,7 @@ _MASS = (
 _ENTROPY = "Entropy of the next token over the whole vocabulary, in nats: 0 is certain. The tie rule looks at it."
 
 
-def fine(scene: Scene, outcome: Outcome) -> Html:
+def fine(scene: StepContext, outcome: Outcome) -> Html:
     """Step 2: the fine scores, and the tie at the top when there was one."""
     notes = [ui.warn(event.reason) for event in (outcome.skipped, outcome.stopped) if event is not None]
     if outcome.done is not None and outcome.done.cancelled:
@@ -39,13 +39,13 @@ def fine(scene: Scene, outcome: Outcome) -> Html:
     )
 
 
-def cards(scene: Scene, outcome: Outcome) -> Html:
+def cards(scene: StepContext, outcome: Outcome) -> Html:
     """Every candidate the model reads, as a card that fills in; by coarse rank while it reads, by place afterwards."""
     rows = outcome.final if outcome.done is not None else outcome.rows
     return tag("div", [_card(scene, outcome, row) for row in rows], cls="as-cards")
 
 
-def _card(scene: Scene, outcome: Outcome, row: Row) -> Html:
+def _card(scene: StepContext, outcome: Outcome, row: PoolRow) -> Html:
     settled = outcome.done is not None
     badge = tag("span", row.place if settled else row.entry.rank, cls="as-rank")
     body = {"scored": _scored, "failed": _failed, "waiting": _waiting, "unread": _unread}[row.status](outcome, row)
@@ -56,7 +56,7 @@ def _card(scene: Scene, outcome: Outcome, row: Row) -> Html:
     return tag("article", head, words, body, cls=cls)
 
 
-def _scored(outcome: Outcome, row: Row) -> Html:
+def _scored(outcome: Outcome, row: PoolRow) -> Html:
     record = row.record
     assert record is not None  # a scored row has one
     unit = UNITS.get(record.mode, record.mode)
@@ -104,7 +104,7 @@ def _scored(outcome: Outcome, row: Row) -> Html:
     return ui.join(head, listed, tag("p", chips, cls="as-chips") if chips else None, notes)
 
 
-def _failed(outcome: Outcome, row: Row) -> Html:
+def _failed(outcome: Outcome, row: PoolRow) -> Html:
     says = row.record.error if row.record is not None and row.record.error else "The model could not read it."
     return ui.join(
         tag("p", ui.chip("failed", "bad", "It keeps its coarse rank behind those that were scored."), cls="as-chips"),
@@ -112,10 +112,10 @@ def _failed(outcome: Outcome, row: Row) -> Html:
     )
 
 
-def _waiting(outcome: Outcome, row: Row) -> Html:
+def _waiting(outcome: Outcome, row: PoolRow) -> Html:
     line = tag("span", cls="as-skeleton")
     return tag("div", line, line, line, tag("em", f"cosine {row.entry.score:.3f}"), cls="as-wait", aria_label="waiting")
 
 
-def _unread(outcome: Outcome, row: Row) -> Html:
+def _unread(outcome: Outcome, row: PoolRow) -> Html:
     return tag("p", ui.chip("not read"), f" cosine {row.entry.score:.3f}", cls="as-caption")

@@ -6,14 +6,14 @@ import numpy as np
 
 from app import ui
 from app.pages.retrieval.outcome import Outcome
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.view import seconds
 from app.ui import Figure, Html, tag
 from app.ui.charts import linear_ticks
 from engine.retrieval.search.events import PoolReady
 
 
-def pool(scene: Scene, outcome: Outcome) -> Html:
+def pool(scene: StepContext, outcome: Outcome) -> Html:
     """Step 1: the coarse pool."""
     assert outcome.pool is not None  # the page asks for it once it is there
     return tag(
@@ -48,7 +48,7 @@ def _reading(outcome: Outcome) -> str:
     return text
 
 
-def ceiling(scene: Scene, outcome: Outcome) -> Html:
+def ceiling(scene: StepContext, outcome: Outcome) -> Html:
     """What the coarse stage allows: where the known answer stands in the whole gallery, and so how good fine can get."""
     pool = outcome.pool
     assert pool is not None  # drawn once the pool is there
@@ -93,7 +93,7 @@ def ceiling(scene: Scene, outcome: Outcome) -> Html:
     return tag("div", ui.figures(shown, small=True), notes, cls="as-block")
 
 
-def strip(scene: Scene, outcome: Outcome) -> Html:
+def strip(scene: StepContext, outcome: Outcome) -> Html:
     """The coarse pool, best first: picture, rank, cosine."""
     cards = [
         tag(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from app import ui
 from app.pages.retrieval.outcome import Outcome, PoolSize
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.view import nothing
 from app.ui import Html, tag
 from app.ui.charts import chart
 
 
-def pool_sizes(scene: Scene, outcome: Outcome) -> Html:
+def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
     """Step 7: what every smaller pool would have given, for free."""
     sizes = outcome.pool_sizes(scene.answer, scene.request.tie == "on")
     if not sizes:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from app import ui
 from app.pages.retrieval.outcome import Outcome
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.view import chooser, nothing
 from app.ui import Bar, Html, cut, tag
 from engine.retrieval.search.events import TokenChance
 
 
-def prompt(scene: Scene, outcome: Outcome) -> Html:
+def prompt(scene: StepContext, outcome: Outcome) -> Html:
     """Step 6: exactly what the model was asked, and what it would say next."""
     row = outcome.chosen(scene.picked)
     if row is None or row.record is None:

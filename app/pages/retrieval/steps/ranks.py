@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from app import ui, urls
-from app.pages.retrieval.outcome import Outcome, Row
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.outcome import Outcome, PoolRow
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.view import nothing, signed
 from app.ui import Html, cut, tag
 from app.ui.charts import chart
 
 
-def ranks(scene: Scene, outcome: Outcome) -> Html:
+def ranks(scene: StepContext, outcome: Outcome) -> Html:
     """Step 4: from coarse rank to final place."""
     if not outcome.rows:
         return nothing("The pool is empty.")
@@ -24,7 +24,7 @@ def ranks(scene: Scene, outcome: Outcome) -> Html:
     )
 
 
-def slope(scene: Scene, outcome: Outcome) -> Html:
+def slope(scene: StepContext, outcome: Outcome) -> Html:
     """Rank movement: coarse rank on the left, final place on the right, one line a candidate."""
     rows = outcome.rows
     small = len(rows) > 16
@@ -98,7 +98,7 @@ def slope(scene: Scene, outcome: Outcome) -> Html:
     return chart(svg, "rank-movement", numbers=numbers)
 
 
-def _thumb(scene: Scene, row: Row, x: float, middle: float, side: int) -> Html | None:
+def _thumb(scene: StepContext, row: PoolRow, x: float, middle: float, side: int) -> Html | None:
     item = row.entry.item
     if not side or row.status == "failed" or scene.items["kind"].iat[item] == "text":
         return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from app import atlas_ui, ui
-from app.pages.retrieval.outcome import Outcome, Row
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.outcome import Outcome, PoolRow
+from app.pages.retrieval.step_context import StepContext
 from app.ui import Html, tag
 
 
-def tie(scene: Scene, outcome: Outcome) -> Html | None:
+def tie(scene: StepContext, outcome: Outcome) -> Html | None:
     """The tie at the top: who shared the best score, and both orders."""
     event = outcome.tie
     if event is None:
@@ -39,7 +39,7 @@ def tie(scene: Scene, outcome: Outcome) -> Html | None:
     return tag("section", head, orders, notes, cls="as-panel")
 
 
-def _order(scene: Scene, title: str, rows: list[Row]) -> Html:
+def _order(scene: StepContext, title: str, rows: list[PoolRow]) -> Html:
     listed = [
         tag(
             "li",

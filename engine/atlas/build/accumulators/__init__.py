@@ -2,4 +2,4 @@
 
 from engine.atlas.build.accumulators.accumulators import RESERVOIR as RESERVOIR
 from engine.atlas.build.accumulators.accumulators import Accumulators as Accumulators
-from engine.atlas.build.accumulators.batch import Batch as Batch
+from engine.atlas.build.accumulators.batch import ItemBatch as ItemBatch

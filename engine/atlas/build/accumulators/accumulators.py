@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.atlas.build.accumulators.batch import Batch, Scratch
+from engine.atlas.build.accumulators.batch import ItemBatch, Scratch
 from engine.atlas.build.accumulators.heat_maps import HeatMaps
 from engine.atlas.build.accumulators.item_lists import ItemLists
 from engine.atlas.build.accumulators.kernels import add_items
@@ -82,7 +82,7 @@ class Accumulators:
         arrays += [self.heat.positions, self.heat.values, self.edges, *self._scratch]
         return sum(array.nbytes for array in arrays)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: ItemBatch) -> None:
         """Add whole items; over the whole pass they come in ascending order."""
         self.heat.make_room(len(batch.col), (self.top, self.reservoir))
         self.heat.used = add_items(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Batch(NamedTuple):
+class ItemBatch(NamedTuple):
     """Whole items that follow each other, with the codes of their tokens.
 
     Attributes

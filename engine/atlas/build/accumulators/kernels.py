@@ -30,7 +30,7 @@ def add_items(
     used: int,
     scratch: Any,
 ) -> int:
-    """Add a :class:`Batch` to all accumulators; returns how many entries of the heat maps are used then.
+    """Add a :class:`TokenBatch` to all accumulators; returns how many entries of the heat maps are used then.
 
     The heat maps must have room for as many further entries as the batch has.
     """

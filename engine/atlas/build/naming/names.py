@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from engine.atlas.build.naming.scores import Names, best_terms
-from engine.atlas.build.naming.words import Terms
+from engine.atlas.build.naming.scores import RankedNames, best_terms
+from engine.atlas.build.naming.words import TermTable
 from engine.atlas.format.writer import Exemplars
 
 ATOM_COVERAGE = 0.3
@@ -16,8 +16,8 @@ _ATOMS_AT_ONCE = 4096
 
 
 def name_atoms(
-    exemplars: Exemplars, terms: Terms, n_atoms: int, document: NDArray[np.int64] | None = None
-) -> tuple[Names, csr_matrix]:
+    exemplars: Exemplars, terms: TermTable, n_atoms: int, document: NDArray[np.int64] | None = None
+) -> tuple[RankedNames, csr_matrix]:
     """Labels of all atoms from their top exemplars.
 
     ``document`` int64 [rows of exemplars] says which row of ``terms.presence`` holds an exemplar's terms; by default the row
@@ -25,7 +25,7 @@ def name_atoms(
 
     Returns
     -------
-    Names
+    RankedNames
     csr float32 [M, V]
         Share of each atom's exemplars (by activation) that carry each term; clusters are named from it.
     """
@@ -40,7 +40,7 @@ def name_atoms(
     # Kish's effective sample size: an atom with one dominant exemplar has little evidence, however many follow.
     effective = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
     frequency = np.asarray(terms.presence.sum(axis=0)).ravel()
-    names, blocks = Names([], []), []
+    names, blocks = RankedNames([], []), []
     for start in range(0, n_atoms, _ATOMS_AT_ONCE):
         rows = slice(start, min(start + _ATOMS_AT_ONCE, n_atoms))
         scale = np.divide(1.0, total[rows], out=np.zeros_like(total[rows]), where=total[rows] > 0)
@@ -52,7 +52,7 @@ def name_atoms(
     return names, (vstack(blocks).tocsr() if blocks else csr_matrix((0, n_terms), dtype=np.float32))
 
 
-def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str]) -> Names:
+def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str]) -> RankedNames:
     """Labels of the clusters: terms that more of a cluster's atoms share than atoms elsewhere do.
 
     Parameters
@@ -66,7 +66,7 @@ def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str
     """
     count = int(cluster.max(initial=-1)) + 1
     if count == 0:
-        return Names([], [])
+        return RankedNames([], [])
     speaking = np.diff(share.indptr) > 0
     members = np.flatnonzero((cluster >= 0) & speaking)
     sums = csr_matrix((np.ones(len(members)), (cluster[members], members)), (count, share.shape[0]))
@@ -74,10 +74,10 @@ def name_clusters(cluster: NDArray[np.int32], share: csr_matrix, names: list[str
     scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
     means = (sums.multiply(scale[:, None]).tocsr() @ share).tocsr()
     everywhere = np.asarray(share[speaking].sum(axis=0)).ravel()
-    return told_apart(best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE))
+    return disambiguate(best_terms(means, size, everywhere, int(speaking.sum()), names, CLUSTER_COVERAGE))
 
 
-def told_apart(names: Names) -> Names:
+def disambiguate(names: RankedNames) -> RankedNames:
     """Where a larger cluster has the same label already, the best candidate joins it: ``face``, then ``face, smiley``."""
     taken: set[str] = set()
     for row, label in enumerate(names.label):

@@ -22,7 +22,7 @@ SHARE_POWER = 0.5
 
 
 @dataclass
-class Names:
+class RankedNames:
     """Labels of rows (atoms or clusters): the best one, ``""`` for none, and further candidates, best first."""
 
     label: list[str]
@@ -36,9 +36,9 @@ def best_terms(
     n_documents: int,
     names: list[str],
     least_share: float,
-) -> Names:
+) -> RankedNames:
     """The best terms of every row of ``share``; ``size`` is how many documents stand behind a row."""
-    out = Names([], [])
+    out = RankedNames([], [])
     for row in range(share.shape[0]):
         span = slice(share.indptr[row], share.indptr[row + 1])
         term, part = share.indices[span], share.data[span].astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.build.naming.names import name_atoms, name_clusters
-from engine.atlas.build.naming.scores import Names
+from engine.atlas.build.naming.scores import RankedNames
 from engine.atlas.build.naming.texts import exemplar_terms, prefer_one_word
 from engine.atlas.build.naming.words import collect_terms
 from engine.atlas.format.texts import snippets_of
@@ -25,14 +25,14 @@ class AtlasNames:
 
     Attributes
     ----------
-    atoms : Names
+    atoms : RankedNames
         M of them.
-    clusters : Names
+    clusters : RankedNames
         One for each cluster of the map.
     """
 
-    atoms: Names
-    clusters: Names
+    atoms: RankedNames
+    clusters: RankedNames
 
 
 def name_all(exemplars: Exemplars, store: ActivationStore, cluster: NDArray[np.int32]) -> AtlasNames:

@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from engine.atlas.build.naming.scores import Names
-from engine.atlas.build.naming.words import STOP_WORDS, Terms, collect_terms
+from engine.atlas.build.naming.scores import RankedNames
+from engine.atlas.build.naming.words import STOP_WORDS, TermTable, collect_terms
 from engine.atlas.format.texts import WORDLIKE, Snippets
 from engine.atlas.format.writer import Exemplars
 
@@ -15,7 +15,7 @@ ONE_WORD = 0.5
 """Share of an atom's exemplars (by activation) above which the word they peak on is its name."""
 
 
-def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> Terms:
+def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> TermTable:
     """Terms of every exemplar (one row for each, in order): those around the token where its value is reached."""
     words = [
         snippets.window(int(item), int(position))
@@ -24,7 +24,7 @@ def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> Terms:
     return collect_terms(words, [()] * len(words), [""] * len(words))
 
 
-def prefer_one_word(names: Names, exemplars: Exemplars, snippets: Snippets) -> None:
+def prefer_one_word(names: RankedNames, exemplars: Exemplars, snippets: Snippets) -> None:
     """Where half of an atom's top exemplars peak on one word, that word is the name; what was there goes behind it.
 
     A word that says nothing by itself ("of"), or punctuation, is put in quotes: the atom is about the token then.

@@ -36,7 +36,7 @@ _SHORTEST = 2
 
 
 @dataclass
-class Terms:
+class TermTable:
     """The vocabulary and which item carries which term.
 
     Attributes
@@ -51,7 +51,7 @@ class Terms:
     presence: csr_matrix
 
 
-def collect_terms(captions: Sequence[str], keywords: Sequence[Iterable[str]], labels: Sequence[str]) -> Terms:
+def collect_terms(captions: Sequence[str], keywords: Sequence[Iterable[str]], labels: Sequence[str]) -> TermTable:
     """Terms of all items.
 
     Captions, keywords and labels (the last part of ``animal/bird``) are cut into words; stop words go; a plural becomes its
@@ -71,7 +71,7 @@ def collect_terms(captions: Sequence[str], keywords: Sequence[Iterable[str]], la
     rows = [[index[term] for term in sorted(terms) if term in index] for terms in carried]
     crow = np.cumsum([0, *(len(row) for row in rows)])
     col = np.array([i for row in rows for i in row], np.int32)
-    return Terms(names, csr_matrix((np.ones(len(col), np.float32), col, crow), (len(rows), len(names))))
+    return TermTable(names, csr_matrix((np.ones(len(col), np.float32), col, crow), (len(rows), len(names))))
 
 
 def _words(text: str) -> list[str]:

@@ -45,7 +45,7 @@ def embedder_key(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def no_side(name: str, side: str) -> InputError:
+def missing_modality(name: str, side: str) -> InputError:
     """The error of an embedder that is asked for a modality it does not have."""
     other = "image" if side == "text" else "text"
     return InputError(

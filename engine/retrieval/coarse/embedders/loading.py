@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.backbones.checkpoints import Source, find_checkpoint, load_config
+from engine.backbones.checkpoints import CheckpointSource, find_checkpoint, load_config
 from engine.backbones.quiet import quiet
 from engine.backbones.registry import REGISTRY
 from engine.errors import InputError
@@ -64,9 +64,9 @@ def load_embedder(name: str, device: str = "auto", progress: Progress | None = N
     return ImageOnly(name, device, progress)
 
 
-def _find(name: str, progress: Progress | None) -> Source:
+def _find(name: str, progress: Progress | None) -> CheckpointSource:
     """A checkpoint, or a sentence-transformers folder, which may have no config.json of its own."""
     path = Path(name).expanduser()
     if (path / "modules.json").is_file() and not (path / "config.json").is_file():
-        return Source(name, str(path), "", "", True)
+        return CheckpointSource(name, str(path), "", "", True)
     return find_checkpoint(name, progress)

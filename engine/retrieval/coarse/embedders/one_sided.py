@@ -13,7 +13,7 @@ from engine.backbones.quiet import quiet
 from engine.backbones.vectors import Vectors, memory_explained
 from engine.device import pick_device
 from engine.progress import Progress
-from engine.retrieval.coarse.embedders.base import no_side
+from engine.retrieval.coarse.embedders.base import missing_modality
 from engine.retrieval.coarse.sentences import SentenceEncoder
 
 _BATCH = 16
@@ -38,7 +38,7 @@ class ImageOnly:
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Raises ``InputError``: there is no text side."""
-        raise no_side(self.identity["name"], "text")
+        raise missing_modality(self.identity["name"], "text")
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Unit rows, float32 [N, width]."""
@@ -74,4 +74,4 @@ class SentencesOnly:
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Raises ``InputError``: there is no image side."""
-        raise no_side(self.identity["name"], "image")
+        raise missing_modality(self.identity["name"], "image")

@@ -12,18 +12,18 @@ import numpy as np
 from PIL import Image
 from transformers.utils.hub import cached_file
 
-from engine.backbones.checkpoints import Source, explained
+from engine.backbones.checkpoints import CheckpointSource, explained
 from engine.backbones.quiet import quiet
 from engine.backbones.vectors import Vectors, memory_explained, unit
 from engine.device import pick_device
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
-from engine.retrieval.coarse.embedders.base import no_side
+from engine.retrieval.coarse.embedders.base import missing_modality
 
 _LAYOUT = "modules.json"
 
 
-def is_sentence_model(source: Source) -> bool:
+def is_sentence_model(source: CheckpointSource) -> bool:
     """Whether a folder or hub repository is laid out as sentence-transformers saves a model."""
     if Path(source.location).is_dir():
         return (Path(source.location) / _LAYOUT).is_file()
@@ -56,7 +56,7 @@ def require_sentence_transformers() -> Any:
 class SentenceTransformerEmbedder:
     """A ``SentenceTransformer``: text only, or texts and images where the model takes both (CLIP, Qwen3-VL-Embedding)."""
 
-    def __init__(self, source: Source, device: str = "auto") -> None:
+    def __init__(self, source: CheckpointSource, device: str = "auto") -> None:
         library = require_sentence_transformers()
         with quiet(), explained(source):
             self._model = library.SentenceTransformer(
@@ -80,7 +80,7 @@ class SentenceTransformerEmbedder:
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Unit rows, float32 [N, width]. Raises ``InputError`` if the model reads texts only."""
         if "image" not in self.modalities:
-            raise no_side(self._name, "image")
+            raise missing_modality(self._name, "image")
         return self._encode(list(images))
 
     def _encode(self, items: list[Any]) -> Vectors:
@@ -97,7 +97,7 @@ def _sees(model: Any) -> bool:
     return any("clip" in type(part).__name__.lower() for part in model)
 
 
-def _revision(source: Source) -> str:
+def _revision(source: CheckpointSource) -> str:
     """A hash over every weight and config file of a folder (its modules lie in sub-folders), or the hub's commit."""
     root = Path(source.location)
     if root.is_dir():

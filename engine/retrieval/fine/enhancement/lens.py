@@ -17,7 +17,7 @@ from torch import Tensor
 from engine.errors import InputError
 from engine.retrieval.fine.enhancement.architecture import Decoder, fault, find_decoder
 from engine.retrieval.fine.enhancement.injection import paper, published_code
-from engine.retrieval.fine.enhancement.settings import Settings, resolve
+from engine.retrieval.fine.enhancement.settings import EnhancementSettings, resolve
 from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.reader import LensTrace
 from engine.retrieval.search.query import Enhancement
@@ -52,7 +52,7 @@ class LayerLens:
             raise InputError(sentence)
         self._decoder: Decoder = decoder
         self._image = mllm.image_token_id
-        self.settings: Settings | None = resolve(enhancement, len(decoder.layers)) if enhancement else None
+        self.settings: EnhancementSettings | None = resolve(enhancement, len(decoder.layers)) if enhancement else None
         self.acted = False
 
     @contextmanager

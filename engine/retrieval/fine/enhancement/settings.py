@@ -10,7 +10,7 @@ from engine.retrieval.search.query import ALPHA, THRESHOLD, Enhancement, Preset
 
 
 @dataclass(frozen=True)
-class Settings:
+class EnhancementSettings:
     """Visual enhancement for a decoder of a known depth.
 
     Attributes
@@ -45,7 +45,7 @@ _TOKENS: dict[Preset, Literal["visual", "all"]] = {"paper": "visual", "published
 _LENS_NORM: dict[Preset, bool] = {"paper": True, "published-code": False}
 
 
-def resolve(enhancement: Enhancement, depth: int) -> Settings:
+def resolve(enhancement: Enhancement, depth: int) -> EnhancementSettings:
     """Settings for a decoder of ``depth`` layers.
 
     Raises
@@ -65,7 +65,7 @@ def resolve(enhancement: Enhancement, depth: int) -> Settings:
         raise InputError(
             f"The enhancement's layers are two fractions of the depth in ascending order, not {low:g}, {high:g}."
         )
-    return Settings(
+    return EnhancementSettings(
         preset=preset,
         alpha=alpha,
         threshold=threshold,

@@ -8,13 +8,13 @@ import torch
 
 from engine.retrieval.fine.answers import masses
 from engine.retrieval.fine.modes.task import Task, prompts, record
-from engine.retrieval.fine.reader import Lens, Reader
+from engine.retrieval.fine.reader import Lens, PromptReader
 from engine.retrieval.search.events import FineRecord
 
 DIGITS = "0123456789"
 
 
-def expected(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+def expected(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
     """Expectation of the digit, 0 to 9, its probabilities made to sum to one; ``label_mass`` is their sum before."""
     asked = prompts(reader, tasks, "rate")
     logits = reader.read(asked, lens=lens)[:, -1]

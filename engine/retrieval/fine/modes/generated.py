@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.retrieval.fine.modes.task import Task, prompts, record
-from engine.retrieval.fine.reader import Lens, Reader
+from engine.retrieval.fine.reader import Lens, PromptReader
 from engine.retrieval.search.events import FineRecord
 
 LENGTH = 8
@@ -16,7 +16,7 @@ LENGTH = 8
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?![\w%])")
 
 
-def generated(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+def generated(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
     """The first number of the answer; one that is missing or outside [0, 1] counts 0 and is marked as not parsed."""
     asked = prompts(reader, tasks, "score")
     tokenizer = reader.mllm.tokenizer
@@ -53,7 +53,7 @@ def parse(text: str) -> float | None:
     return value if 0 <= value <= 1 else None
 
 
-def _ends(reader: Reader) -> set[int]:
+def _ends(reader: PromptReader) -> set[int]:
     """Tokens that end an answer."""
     config = reader.mllm.model.generation_config
     ends = config.eos_token_id if config is not None else None

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from engine.errors import AtomscopeError
 from engine.retrieval.fine.modes.task import Task, record
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.prompts import DESCRIBE
-from engine.retrieval.fine.reader import Lens, Prompt, Reader
+from engine.retrieval.fine.reader import Lens, Prompt, PromptReader
 from engine.retrieval.search.events import FineRecord
 
 _LOGITS = 2**26
 """Logits a forward pass may make: 256 MiB of float32."""
 
 
-def likelihood(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+def likelihood(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
     """Mean log-probability of the caption's tokens, in nats a token; of a picture's captions, minus the same unseen."""
     for task in tasks:
         if task.statement.about != "caption":
@@ -41,7 +41,7 @@ def likelihood(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list
 
 
 def _means(
-    reader: Reader, pictures: Sequence[Sequence[Picture]], captions: Sequence[str], lens: Lens | None
+    reader: PromptReader, pictures: Sequence[Sequence[PreparedPicture]], captions: Sequence[str], lens: Lens | None
 ) -> list[tuple[Prompt, float, Tensor]]:
     """Of every caption its prompt, the mean log-probability of its tokens, and the logits of its first token."""
     asked = [reader.continued(DESCRIBE, seen, caption) for seen, caption in zip(pictures, captions, strict=True)]

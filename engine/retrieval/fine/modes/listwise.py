@@ -14,7 +14,7 @@ from engine.errors import AtomscopeError
 from engine.retrieval.fine.answers import masses
 from engine.retrieval.fine.modes.task import Task, record
 from engine.retrieval.fine.prompts import list_captions, list_pictures
-from engine.retrieval.fine.reader import Lens, Prompt, Reader
+from engine.retrieval.fine.reader import Lens, Prompt, PromptReader
 from engine.retrieval.search.events import FineRecord
 
 ORDERS = 4
@@ -24,7 +24,7 @@ LONGEST = 9
 """Options of one list: their numbers are single tokens."""
 
 
-def listwise(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+def listwise(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
     """Probability of the candidate's number among all numbers, averaged over the orders."""
     if len(tasks) > LONGEST:
         raise AtomscopeError(f"The mode 'listwise' reads at most {LONGEST} candidates at once, not {len(tasks)}.")
@@ -54,7 +54,7 @@ def rotations(count: int, most: int = ORDERS) -> list[list[int]]:
     return [[(start + i) % count for i in range(count)] for start in starts]
 
 
-def _prompt(reader: Reader, tasks: Sequence[Task]) -> Prompt:
+def _prompt(reader: PromptReader, tasks: Sequence[Task]) -> Prompt:
     statements = [task.statement for task in tasks]
     if all(statement.pictures == ("query",) for statement in statements):
         captions = [statement.caption for statement in statements]

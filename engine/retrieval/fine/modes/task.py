@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from engine.retrieval.fine.answers import entropy, top_tokens
-from engine.retrieval.fine.picture import Picture
+from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.prompts import Question, Statement, ask
-from engine.retrieval.fine.reader import Lens, Prompt, Reader
+from engine.retrieval.fine.reader import Lens, Prompt, PromptReader
 from engine.retrieval.search.events import FineRecord, Mode, PoolEntry
 
 
@@ -21,14 +21,14 @@ class Task:
 
     entry: PoolEntry
     statement: Statement
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PreparedPicture, ...]
 
 
-Score = Callable[[Reader, Sequence[Task], Lens | None], list[FineRecord]]
+Score = Callable[[PromptReader, Sequence[Task], Lens | None], list[FineRecord]]
 """A mode: records of some tasks, in their order. ``milliseconds`` is left to the caller."""
 
 
-def prompts(reader: Reader, tasks: Sequence[Task], question: Question) -> list[Prompt]:
+def prompts(reader: PromptReader, tasks: Sequence[Task], question: Question) -> list[Prompt]:
     """The prompt of every task; what stands before the caption is its stem."""
     return [
         reader.prompt(
@@ -42,7 +42,7 @@ def prompts(reader: Reader, tasks: Sequence[Task], question: Question) -> list[P
     ]
 
 
-def record(reader: Reader, task: Task, prompt: Prompt, logits: Tensor, mode: Mode, **values: Any) -> FineRecord:
+def record(reader: PromptReader, task: Task, prompt: Prompt, logits: Tensor, mode: Mode, **values: Any) -> FineRecord:
     """A record with what every mode knows: prompt, entropy and likeliest tokens of ``logits`` [vocabulary]."""
     return FineRecord(
         entry=task.entry,

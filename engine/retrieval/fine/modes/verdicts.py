@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 
 from engine.retrieval.fine.answers import Verdict, judge
 from engine.retrieval.fine.modes.task import Task, prompts, record
-from engine.retrieval.fine.reader import Lens, Reader
+from engine.retrieval.fine.reader import Lens, PromptReader
 from engine.retrieval.search.events import FineRecord, Mode, PoolEntry
 
 
-def log_odds(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+def log_odds(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
     """logsumexp over the spellings of True minus the same for False, in nats."""
     return _judged(reader, tasks, lens, "log-odds", lambda verdict, _: verdict.log_odds)
 
 
-def posterior(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+def posterior(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
     """The same plus the prior log-odds of the coarse cosine, ``Mllm.prior``, in nats."""
     prior = reader.mllm.prior
     return _judged(
@@ -30,13 +30,17 @@ def posterior(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[
     )
 
 
-def true_false(reader: Reader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
+def true_false(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
     """P(True), truncated to two decimals; ``p_true`` of the record keeps the rest."""
     return _judged(reader, tasks, lens, "true-false", lambda verdict, _: math.floor(verdict.p_true * 100) / 100)
 
 
 def _judged(
-    reader: Reader, tasks: Sequence[Task], lens: Lens | None, mode: Mode, score: Callable[[Verdict, PoolEntry], float]
+    reader: PromptReader,
+    tasks: Sequence[Task],
+    lens: Lens | None,
+    mode: Mode,
+    score: Callable[[Verdict, PoolEntry], float],
 ) -> list[FineRecord]:
     asked = prompts(reader, tasks, "judge")
     logits = reader.read(asked, lens=lens)[:, -1]

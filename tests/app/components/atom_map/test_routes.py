@@ -48,7 +48,7 @@ def test_sets_and_searches(client: TestClient, shown: Atlas) -> None:
     assert np.frombuffer(answer.content, "<u4").tolist() == [3, 7]
     word = shown.clusters["label"].iloc[0].split()[0]
     found = np.frombuffer(client.get(f"{MAP}/{shown.key}/search.u32?q={word}").content, "<u4")
-    assert set(found.tolist()) == {hit.atom for hit in search.find(shown, word, limit=shown.n_atoms)}
+    assert set(found.tolist()) == {hit.atom for hit in search.find_atoms(shown, word, limit=shown.n_atoms)}
     assert len(found)
 
 

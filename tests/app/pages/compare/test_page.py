@@ -21,12 +21,12 @@ from app.opened import atlases
 from app.pages.compare import charts as compare_charts
 from app.pages.compare import view as compare_view
 from app.pages.compare.saes import ComparedSAE, compared_saes
-from app.pages.compare.worker import Pair
+from app.pages.compare.worker import SAEOverlap
 from app.ui import browser
 from engine.atlas import Atlas
 from engine.atlas.format.measured import record
 from engine.inspection.one_sae import ThroughSAE, through_sae
-from engine.metrics.matching import Matched
+from engine.metrics.matching import NearestAtoms
 from engine.sae import SparsemaxConfig, TopKConfig, save_sae
 from engine.sae.registry import build_sae
 
@@ -187,7 +187,7 @@ def test_matches_name_both_kinds(pair: Atlas, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(state, "has_page", lambda name: True)
     own, beside = compared_saes(pair)
     cosine = np.linspace(0, 1, own.n_atoms, dtype=np.float32)
-    html = compare_view.matches(pair, [own, beside], [Pair("topk", Matched(np.arange(own.n_atoms), cosine))])
+    html = compare_view.matches(pair, [own, beside], [SAEOverlap("topk", NearestAtoms(np.arange(own.n_atoms), cosine))])
     assert "Found by all" in html and "Found by sparsemax alone" in html and ">30%<" in html
 
 

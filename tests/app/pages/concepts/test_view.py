@@ -67,7 +67,7 @@ def test_hostile_labels_and_captions_are_text(linked: Atlas, monkeypatch: pytest
 
 
 def test_results(linked: Atlas) -> None:
-    found = search.find(linked, "blue")
+    found = search.find_atoms(linked, "blue")
     assert f"{len(found)} atoms match" in concept_view.results(linked, "blue", found)
     assert "No atom matches “&lt;b&gt;”" in concept_view.results(linked, "<b>", [])
 

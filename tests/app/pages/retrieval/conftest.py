@@ -12,7 +12,7 @@ import pytest
 from app.opened import corpora, models
 from app.pages.retrieval import worker
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from engine.atlas import Atlas
 from engine.errors import InputError
 from engine.retrieval.search.events import (
@@ -67,12 +67,12 @@ def stream() -> Stream:
 
 
 @pytest.fixture
-def scene() -> Scene:
+def scene() -> StepContext:
     """Thirty items; the query is known to ask for the second candidate of a ``stream``."""
     captions = [f"caption {row}" for row in range(30)]
     captions[11] = ATTACK
     items = pd.DataFrame({"id": [f"a/{r}" for r in range(30)], "caption": captions, "kind": ["image"] * 30})
-    return Scene("0" * 12, items, Request(text="x", k=3), 11, "")
+    return StepContext("0" * 12, items, Request(text="x", k=3), 11, "")
 
 
 def _record(entry: PoolEntry, score: float | None, entropy: float, mass: float) -> FineRecord:
@@ -97,7 +97,7 @@ def _record(entry: PoolEntry, score: float | None, entropy: float, mass: float) 
 
 @pytest.fixture
 def asked(
-    shown: Atlas, offered: corpora.Entry, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    shown: Atlas, offered: corpora.CorpusEntry, stream: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> list[Request]:
     """The searches that were made; each is answered at once with a recorded stream over the four pictures."""
     made: list[Request] = []

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from app.opened import corpora, models
 from app.pages.retrieval.outcome import outcome_of
 from app.pages.retrieval.request import Request
-from app.pages.retrieval.session import Session
+from app.pages.retrieval.session import RetrievalSession
 from app.ui import browser
 
 
@@ -29,7 +29,7 @@ def _run(**query: str) -> AppTest:
 
 def _settled(test: AppTest) -> AppTest:
     end = time.monotonic() + 10
-    session: Session = test.session_state["retrieval"]
+    session: RetrievalSession = test.session_state["retrieval"]
     while session.run is not None and session.run.job.active and time.monotonic() < end:
         time.sleep(0.02)
     return test.run()
@@ -44,18 +44,18 @@ def _html(test: AppTest) -> str:
     return "".join(browser.unpack(element.proto.bytes)["html"] for element in test.get("bidi_component"))
 
 
-def _mine(offered: corpora.Entry, **query: str) -> AppTest:
+def _mine(offered: corpora.CorpusEntry, **query: str) -> AppTest:
     return _run(corpus=offered.key, **query)
 
 
-def test_the_page_begins_with_examples_and_names_the_model(asked: list[Request], offered: corpora.Entry) -> None:
+def test_the_page_begins_with_examples_and_names_the_model(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     test = _mine(offered)
     html = _html(test)
     assert "as-examples" in html and html.count(f"/atomscope/corpus/{offered.content}/") >= 4 and not asked
     assert any("A small demo model trained for this demo" in caption.value for caption in test.caption)
 
 
-def test_a_link_searches_and_shows_its_step(asked: list[Request], offered: corpora.Entry) -> None:
+def test_a_link_searches_and_shows_its_step(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     test = _mine(offered, q="a green wall", k="3", step="pool")
     assert asked == [Request(text="a green wall", corpus=offered.key, k=3)]
     assert "Where the pool lies" in _html(test)
@@ -75,11 +75,13 @@ def test_a_link_searches_and_shows_its_step(asked: list[Request], offered: corpo
         ("export", "coarse rank"),
     ],
 )
-def test_every_step_has_an_address(asked: list[Request], offered: corpora.Entry, step: str, words: str) -> None:
+def test_every_step_has_an_address(asked: list[Request], offered: corpora.CorpusEntry, step: str, words: str) -> None:
     assert words in _html(_mine(offered, q="a wall", step=step))
 
 
-def test_next_and_previous_walk_the_steps_and_write_the_address(asked: list[Request], offered: corpora.Entry) -> None:
+def test_next_and_previous_walk_the_steps_and_write_the_address(
+    asked: list[Request], offered: corpora.CorpusEntry
+) -> None:
     test = _mine(offered, q="a wall")
     test.button(key="retrieval_next").click().run()
     assert test.query_params["step"] in ("enhance", ["enhance"]) and test.query_params["q"] in ("a wall", ["a wall"])
@@ -89,7 +91,7 @@ def test_next_and_previous_walk_the_steps_and_write_the_address(asked: list[Requ
     assert test.query_params["step"] in ("pool", ["pool"]) and len(asked) == 1
 
 
-def test_a_chosen_candidate_is_part_of_the_address(asked: list[Request], offered: corpora.Entry) -> None:
+def test_a_chosen_candidate_is_part_of_the_address(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     assert offered.corpus is not None
     second = str(offered.corpus.items["id"].iat[1])
     test = _mine(offered, q="a wall", step="prompt", candidate=second)
@@ -101,7 +103,7 @@ def test_a_chosen_candidate_is_part_of_the_address(asked: list[Request], offered
     assert "The exact prompt" in _html(test)
 
 
-def test_what_a_preset_leaves_open_can_be_set(asked: list[Request], offered: corpora.Entry) -> None:
+def test_what_a_preset_leaves_open_can_be_set(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     test = _mine(offered, q="a wall", enhance="paper", alpha="0.4")
     assert asked[-1].alpha == 0.4 and test.number_input(key=_key(test, "alpha_paper")).value == 0.4
     test.number_input(key=_key(test, "alpha_paper")).set_value(0.3)  # the paper's own
@@ -111,7 +113,7 @@ def test_what_a_preset_leaves_open_can_be_set(asked: list[Request], offered: cor
     assert test.query_params["threshold"] in ("0.5", ["0.5"]) and "alpha" not in test.query_params
 
 
-def test_the_form_searches_and_writes_the_address(asked: list[Request], offered: corpora.Entry) -> None:
+def test_the_form_searches_and_writes_the_address(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     test = _mine(offered)
     test.text_input(key=_key(test, "text")).set_value("  un mur 赤い  ")
     test.button(key="retrieval_search").click().run()
@@ -122,7 +124,7 @@ def test_the_form_searches_and_writes_the_address(asked: list[Request], offered:
 
 @pytest.mark.parametrize(("text", "says"), [("", "The query is empty"), ("x" * 10_000, "10,000 characters")])
 def test_bad_queries_are_told_and_nothing_is_searched(
-    asked: list[Request], offered: corpora.Entry, text: str, says: str
+    asked: list[Request], offered: corpora.CorpusEntry, text: str, says: str
 ) -> None:
     test = _mine(offered)
     test.text_input(key=_key(test, "text")).set_value(text)
@@ -130,7 +132,7 @@ def test_bad_queries_are_told_and_nothing_is_searched(
     assert not asked and says in test.warning[0].value
 
 
-def test_a_search_that_cannot_be_made_is_one_sentence(asked: list[Request], offered: corpora.Entry) -> None:
+def test_a_search_that_cannot_be_made_is_one_sentence(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     test = _mine(offered, q="this fails")
     assert not test.exception and any("no multimodal model" in text.value for text in test.markdown)
 
@@ -148,7 +150,7 @@ def test_a_search_that_cannot_be_made_is_one_sentence(asked: list[Request], offe
     ids=lambda query: "-".join(query),
 )
 def test_bad_addresses_fall_back_with_a_notice(
-    asked: list[Request], offered: corpora.Entry, query: dict[str, str]
+    asked: list[Request], offered: corpora.CorpusEntry, query: dict[str, str]
 ) -> None:
     test = AppTest.from_function(_page, default_timeout=30)
     for name, value in ({"corpus": offered.key} | query).items():
@@ -158,20 +160,20 @@ def test_bad_addresses_fall_back_with_a_notice(
 
 
 def test_missing_weights_name_the_command(
-    asked: list[Request], offered: corpora.Entry, monkeypatch: pytest.MonkeyPatch
+    asked: list[Request], offered: corpora.CorpusEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "missing_weights", lambda stage: ["minilm-l6-v2"])
     assert [code.value for code in _mine(offered).code] == ["atomscope demo weights"]
 
 
-def test_two_sessions_never_see_each_other(asked: list[Request], offered: corpora.Entry) -> None:
+def test_two_sessions_never_see_each_other(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     one, two = _mine(offered, q="first"), _mine(offered, q="second")
     assert one.session_state["retrieval"].run.request.text == "first"
     assert two.session_state["retrieval"].run.request.text == "second"
     assert one.session_state["retrieval"] is not two.session_state["retrieval"]
 
 
-def test_stepping_does_not_read_again(asked: list[Request], offered: corpora.Entry) -> None:
+def test_stepping_does_not_read_again(asked: list[Request], offered: corpora.CorpusEntry) -> None:
     test = _mine(offered, q="a wall")
     job = test.session_state["retrieval"].run.job
     for _ in range(3):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.opened import corpora, models
-from app.opened.models import Lazy
+from app.opened.models import LoadedOnce
 from app.pages.retrieval import worker
 from app.pages.retrieval.request import Request
 from app.work import Job
@@ -20,7 +20,7 @@ from engine.retrieval.search.events import Done, Event, FineSkipped, PoolReady, 
 from engine.retrieval.search.query import Enhancement
 
 
-def test_the_answer_is_known_for_a_caption_and_for_a_picture_read_as_caption(offered: corpora.Entry) -> None:
+def test_the_answer_is_known_for_a_caption_and_for_a_picture_read_as_caption(offered: corpora.CorpusEntry) -> None:
     known = lambda **query: worker.answer_of(offered, Request(corpus=offered.key, **query))  # noqa: E731
     assert known(text=" A green wall. ") == 1 and known(text="a wall") is None
     assert known(item="animals/0.png") == 0 and known(item="animals/3.png") is None  # the last has no caption
@@ -66,12 +66,12 @@ def coarse(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]:
         raise AtomscopeError("There is no model.")
 
     monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "embedder", lambda name: Lazy(lambda progress: Colours()))
-    monkeypatch.setattr(models, "scorer", lambda: Lazy(none))
+    monkeypatch.setattr(models, "embedder", lambda name: LoadedOnce(lambda progress: Colours()))
+    monkeypatch.setattr(models, "scorer", lambda: LoadedOnce(none))
     yield
 
 
-def searched(entry: corpora.Entry | None, request: Request) -> Job[Event]:
+def searched(entry: corpora.CorpusEntry | None, request: Request) -> Job[Event]:
     job = Job[Event](
         lambda job: worker.search(job, entry, request, upload=None, answer=worker.answer_of(entry, request))
     )
@@ -79,7 +79,7 @@ def searched(entry: corpora.Entry | None, request: Request) -> Job[Event]:
     return job
 
 
-def test_without_a_model_the_coarse_stage_answers_and_says_why(coarse: None, offered: corpora.Entry) -> None:
+def test_without_a_model_the_coarse_stage_answers_and_says_why(coarse: None, offered: corpora.CorpusEntry) -> None:
     job = searched(offered, Request(text="a green wall", corpus=offered.key, k=2))
     assert job.state == "done", job.error
     assert [type(event) for event in job.events] == [Started, PoolReady, Started, PoolReady, FineSkipped, Done]
@@ -88,15 +88,15 @@ def test_without_a_model_the_coarse_stage_answers_and_says_why(coarse: None, off
     assert job.warnings == ["Only the coarse stage answers. There is no model."]
 
 
-def test_what_cannot_be_searched_is_one_sentence(coarse: None, offered: corpora.Entry) -> None:
+def test_what_cannot_be_searched_is_one_sentence(coarse: None, offered: corpora.CorpusEntry) -> None:
     assert searched(None, Request(text="x", corpus="gone")).error == "No corpus 'gone' is open here."
-    closed = corpora.Entry("mine", offered.path, None, "It cannot be read.")
+    closed = corpora.CorpusEntry("mine", offered.path, None, "It cannot be read.")
     assert searched(closed, Request(text="x")).error == "It cannot be read."
     assert "has no item 'nothing'" in searched(offered, Request(item="nothing")).error
 
 
 def test_a_corpus_that_changed_is_not_served_from_what_was_embedded_before(
-    coarse: None, offered: corpora.Entry, stream: Callable[..., Any]
+    coarse: None, offered: corpora.CorpusEntry, stream: Callable[..., Any]
 ) -> None:
     request = Request(text="something blue", corpus=offered.key, k=1)
     first = searched(offered, request).events[-1]
@@ -113,7 +113,7 @@ def test_a_corpus_that_changed_is_not_served_from_what_was_embedded_before(
     assert models.collection(again.corpus) is not models.collection(offered.corpus)
 
 
-def test_texts_have_no_atoms_and_a_cancelled_job_encodes_nothing(shown: Atlas, offered: corpora.Entry) -> None:
+def test_texts_have_no_atoms_and_a_cancelled_job_encodes_nothing(shown: Atlas, offered: corpora.CorpusEntry) -> None:
     job = Job[Any](lambda job: worker.encode(job, shown, offered, Request(text="x"), None, [0, 1]))
     job.cancel()
     job.run()

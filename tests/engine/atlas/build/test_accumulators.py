@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.atlas.build.accumulators import Accumulators, Batch
+from engine.atlas.build.accumulators import Accumulators, ItemBatch
 
 M, P = 12, 5
 
@@ -31,7 +31,7 @@ def feed(acc: Accumulators, codes: tuple[Any, ...], first: int, start: int, end:
     crow, col, val, labels, embeddings = codes
     low, high = crow[start * P], crow[end * P]
     rows = crow[start * P : end * P + 1] - low
-    acc.add(Batch(rows, col[low:high], val[low:high], first + start, P, labels[start:end], embeddings[start:end]))
+    acc.add(ItemBatch(rows, col[low:high], val[low:high], first + start, P, labels[start:end], embeddings[start:end]))
 
 
 def same(one: Accumulators, two: Accumulators) -> bool:

@@ -12,12 +12,12 @@ from engine.atlas.build import layout
 from engine.atlas.build.clusters import find_clusters
 from engine.atlas.build.nearest import nearest_directions
 from engine.atlas.build.planes import NEIGHBOURS, PARAMETERS, pca_plane
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 
 def prepare(folder: Path, directions: np.ndarray) -> None:
     """What the builder leaves for the layout process."""
-    index, cosine, _ = nearest_directions(torch.from_numpy(directions), NEIGHBOURS, Silent())
+    index, cosine, _ = nearest_directions(torch.from_numpy(directions), NEIGHBOURS, SilentProgress())
     folder.mkdir(exist_ok=True)
     for name, array in (("directions", directions), ("knn_index", index), ("knn_cosine", cosine)):
         np.save(folder / f"{name}.npy", array)
@@ -71,7 +71,7 @@ def test_a_process_that_fails_leaves_the_pca_plane_and_a_warning(
     directions, _ = blobs(4, 30, 0.2)
     prepare(tmp_path / "work", directions)
     monkeypatch.setattr(layout.sys, "executable", "/bin/false")
-    progress = Silent()
+    progress = SilentProgress()
     document = layout.run_layout(tmp_path / "work", 0, progress)
     assert document["method"] == "pca"
     assert "UMAP failed" in progress.warnings[0]
@@ -86,7 +86,7 @@ def test_the_process_is_that_of_this_engine_wherever_it_is_called(
     for name in ("engine.py", "numpy.py"):
         (tmp_path / name).write_text("raise SystemExit('this is not the engine')")
     monkeypatch.chdir(tmp_path)
-    progress = Silent()
+    progress = SilentProgress()
     document = layout.run_layout(Path("work"), 3, progress)
     assert document == {"method": "pca", "parameters": {}, "seed": 3}
     assert progress.warnings == [], "the process did not run"
@@ -99,7 +99,7 @@ def test_umap_runs_in_its_own_process_and_repeats_itself(tmp_path: Path) -> None
     places = []
     for name in ("one", "two"):
         prepare(tmp_path / name, directions)
-        document = layout.run_layout(tmp_path / name, 7, Silent())
+        document = layout.run_layout(tmp_path / name, 7, SilentProgress())
         assert document == {"method": "umap", "parameters": PARAMETERS, "seed": 7}
         places.append(np.load(tmp_path / name / "place.npy"))
     assert np.array_equal(*places)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.atlas.build.naming.names import name_atoms, name_clusters, told_apart
-from engine.atlas.build.naming.scores import Names, log_odds
+from engine.atlas.build.naming.names import disambiguate, name_atoms, name_clusters
+from engine.atlas.build.naming.scores import RankedNames, log_odds
 from engine.atlas.build.naming.words import collect_terms
 from engine.atlas.format.writer import Exemplars
 
@@ -105,8 +105,10 @@ def test_clusters_are_named_by_what_their_atoms_share() -> None:
 
 
 def test_clusters_of_one_name_are_told_apart() -> None:
-    names = Names(["face", "face", "", "face", "face", ""], [["eye"], ["eye", "hair"], [], ["eye", "nose"], [], []])
-    assert told_apart(names).label == ["face", "face, eye", "", "face, nose", "face", ""]
+    names = RankedNames(
+        ["face", "face", "", "face", "face", ""], [["eye"], ["eye", "hair"], [], ["eye", "nose"], [], []]
+    )
+    assert disambiguate(names).label == ["face", "face, eye", "", "face, nose", "face", ""]
     assert names.candidates == [["eye"], ["hair"], [], ["eye"], [], []]
 
 

@@ -13,7 +13,7 @@ from engine.activations import ActivationStore
 from engine.atlas import Atlas, AtlasOptions, build_atlas
 from engine.atlas.validation import validate_atlas
 from engine.errors import InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.sae import SparseAutoencoder, SparsemaxConfig, TopKConfig
 
 TOPK = TopKConfig(d_model=8, n_atoms=24, k=3)
@@ -23,7 +23,7 @@ def test_a_map_and_clusters_are_part_of_the_atlas(
     tmp_path: Path, store: ActivationStore, new_sae: Callable[..., SparseAutoencoder]
 ) -> None:
     new_sae(tmp_path / "sae")
-    progress = Silent()
+    progress = SilentProgress()
     atlas = Atlas.open(build_atlas(tmp_path / "sae", store, tmp_path / "atlas", AtlasOptions(), progress))
     assert atlas.meta["layout"]["method"] == "pca"  # too few atoms for UMAP
     live = atlas.atoms["firing_count"] > 0

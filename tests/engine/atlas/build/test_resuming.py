@@ -20,7 +20,7 @@ import torch
 from engine.activations import ActivationStore
 from engine.atlas import Atlas, AtlasOptions, build_atlas
 from engine.atlas.build import token_pass
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.sae import SparseAutoencoder
 
 
@@ -31,7 +31,7 @@ def content(atlas: Path) -> dict[str, Any]:
     return meta
 
 
-class Bomb(Silent):
+class Bomb(SilentProgress):
     """A progress that stops the build at its ``fuse``-th report."""
 
     def __init__(self, fuse: int) -> None:
@@ -77,8 +77,8 @@ def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(
         from engine.activations import ActivationStore
         from engine.atlas import AtlasOptions, build_atlas
         from engine.atlas.build import token_pass
-        from engine.progress import Silent
-        class Fuse(Silent):
+        from engine.progress import SilentProgress
+        class Fuse(SilentProgress):
             left = 7
             def advance(self, count=1, note=""):
                 self.left -= 1

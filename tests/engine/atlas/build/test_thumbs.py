@@ -17,7 +17,7 @@ from engine.activations import ActivationStore
 from engine.atlas.build.thumbs import open_pictures, viewer
 from engine.backbones.preprocessing import Preprocessor
 from engine.corpus import open_corpus
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 PROCESSORS: dict[str, Callable[[], Any]] = {
     "clip": lambda: CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
@@ -45,7 +45,7 @@ def test_pictures_that_are_gone_or_have_changed_are_a_warning(tmp_path: Path, st
     for i in range(3):
         Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "pictures" / f"{i}.png")
     corpus = open_corpus(tmp_path / "pictures")
-    progress = Silent()
+    progress = SilentProgress()
     assert open_pictures(point_at(store, tmp_path / "pictures", corpus.hash), progress) is not None
     assert progress.warnings == []
     assert open_pictures(point_at(store, tmp_path / "pictures", "0" * 64), progress) is None

@@ -12,7 +12,7 @@ import pytest
 
 from engine.activations import ActivationStore
 from engine.atlas import Atlas
-from engine.atlas.build.naming.scores import Names
+from engine.atlas.build.naming.scores import RankedNames
 from engine.atlas.build.naming.texts import prefer_one_word
 from engine.atlas.format.meta import hash_files
 from engine.atlas.format.texts import Snippets
@@ -113,7 +113,7 @@ def test_an_atom_that_peaks_on_one_word_is_called_by_it() -> None:
         value=np.array([1, 1, 1, 1], np.float32), quantile=zeros, heat_offsets=np.zeros(5, np.int64),
         heat_positions=np.zeros(0, np.uint16), heat_values=np.zeros(0, np.float32),
     )  # fmt: skip
-    names = Names(["shore", "x"], [["water"], []])
+    names = RankedNames(["shore", "x"], [["water"], []])
     prefer_one_word(names, at(0, [3, 4, 4, 4]), words)
     assert (names.label[0], names.candidates[0]) == ("river", ["shore"])
     prefer_one_word(names, at(1, [3, 4, 0, 1]), words)  # river, river, of, of: no word has more than half

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.demo.mllm.pairs import Material
-from engine.demo.mllm.wording import CAPTIONING, WORDINGS
+from engine.demo.mllm.pairs import TrainingPairs
+from engine.demo.mllm.questions import CAPTIONING, JUDGEMENT_QUESTIONS
 
 MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<file_sep>", "<filename>", "<gh_stars>"]
 CAPTIONS = [
@@ -34,7 +34,12 @@ def tokenizer() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=700, special_tokens=MARKS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    texts = [*(w.question for w in WORDINGS), CAPTIONING, *CAPTIONS, *["True", "False", " True", " False"] * 9]
+    texts = [
+        *(w.question for w in JUDGEMENT_QUESTIONS),
+        CAPTIONING,
+        *CAPTIONS,
+        *["True", "False", " True", " False"] * 9,
+    ]
     base.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=base, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 
@@ -69,7 +74,7 @@ def tiny(tokenizer: Any) -> Callable[[], Any]:
 
 
 @pytest.fixture
-def material() -> Material:
+def material() -> TrainingPairs:
     """Six pictures whose patches carry their number, and their captions."""
     rng = np.random.default_rng(0)
     count = len(CAPTIONS)
@@ -77,4 +82,4 @@ def material() -> Material:
     patches += torch.eye(count, 16)[None, :, None].half() * 3
     near = np.eye(count, dtype=np.float32)
     keywords = [caption.lower().rstrip(".").split()[-2:] for caption in CAPTIONS]
-    return Material(np.arange(count), patches, CAPTIONS, keywords, near, np.eye(count, dtype=bool))
+    return TrainingPairs(np.arange(count), patches, CAPTIONS, keywords, near, np.eye(count, dtype=bool))

@@ -10,9 +10,9 @@ import torch
 
 from engine.demo.mllm.calibrate import fit_prior, pool_log_odds
 from engine.demo.mllm.packing import CLOSING, OPENING
-from engine.demo.mllm.pairs import Material
-from engine.demo.mllm.wording import WORDINGS
-from engine.progress import Silent
+from engine.demo.mllm.pairs import TrainingPairs
+from engine.demo.mllm.questions import JUDGEMENT_QUESTIONS
+from engine.progress import SilentProgress
 
 
 def test_the_weight_is_found_where_it_is_known() -> None:
@@ -30,14 +30,16 @@ def test_the_weight_is_found_where_it_is_known() -> None:
 
 
 @torch.no_grad()
-def test_judgements_are_those_of_each_pair_alone(tiny: Callable[[], Any], tokenizer: Any, material: Material) -> None:
+def test_judgements_are_those_of_each_pair_alone(
+    tiny: Callable[[], Any], tokenizer: Any, material: TrainingPairs
+) -> None:
     model = tiny()
     pools = np.array([[row, (row + 1) % 6, (row + 3) % 6] for row in range(6)])
-    found = pool_log_odds(model, tokenizer, material, pools, Silent())
+    found = pool_log_odds(model, tokenizer, material, pools, SilentProgress())
     words = model.get_input_embeddings().weight
     true, false = (tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ("True", "False"))
     for row, place in ((0, 0), (2, 1), (5, 2)):
-        text = f"{OPENING}{WORDINGS[0].question} {material.captions[row]}{CLOSING}"
+        text = f"{OPENING}{JUDGEMENT_QUESTIONS[0].question} {material.captions[row]}{CLOSING}"
         ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
         seen = model.model.multi_modal_projector(material.patches[0, pools[row, place]][None].float()).reshape(
             1, 49, -1

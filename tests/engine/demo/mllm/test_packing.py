@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine.backbones import embedded
 from engine.demo.mllm.packing import CLOSING, OPENING, pack
-from engine.demo.mllm.wording import CAPTIONING, WORDINGS
+from engine.demo.mllm.questions import CAPTIONING, JUDGEMENT_QUESTIONS
 
 CAPTIONS = ["A red cat.", "A drawing of a blue dog on a chair.", "A sun."]
 
@@ -25,7 +25,7 @@ def hidden_of(model: Any, ids: torch.Tensor, pictures: torch.Tensor, **more: Any
 
 @torch.no_grad()
 def test_every_judgement_and_caption_equals_the_sequence_alone(tiny: Callable[[], Any], tokenizer: Any) -> None:
-    model, question = tiny(), WORDINGS[0].question
+    model, question = tiny(), JUDGEMENT_QUESTIONS[0].question
     packed = pack(tokenizer, question, CAPTIONS, CAPTIONING, CAPTIONS[:2])
     pictures = torch.randn(2, 49, 32)
     bias = torch.zeros(packed.allowed.shape).masked_fill(~packed.allowed, -torch.inf)
@@ -47,7 +47,7 @@ def test_every_judgement_and_caption_equals_the_sequence_alone(tiny: Callable[[]
 
 
 def test_a_caption_sees_no_other_caption(tokenizer: Any) -> None:
-    packed = pack(tokenizer, WORDINGS[0].question, CAPTIONS, CAPTIONING, CAPTIONS[:1])
+    packed = pack(tokenizer, JUDGEMENT_QUESTIONS[0].question, CAPTIONS, CAPTIONING, CAPTIONS[:1])
     allowed = packed.allowed[0, 0]
     first, second = packed.answers[0], packed.answers[1]
     own = allowed[second] & ~allowed[first]
@@ -63,7 +63,7 @@ def test_a_sequence_begins_and_ends_as_the_processor_writes_it() -> None:
     from engine.retrieval.fine.prompts import chat
 
     processor = make_processor(embedded.fetch("smollm2-135m"))
-    question = WORDINGS[0].question
+    question = JUDGEMENT_QUESTIONS[0].question
     text = processor.apply_chat_template(chat(question, 1), add_generation_prompt=True, tokenize=False)
     written = processor(text=[text], images=[Image.new("RGB", (224, 224))])["input_ids"][0]
     assert written == processor.tokenizer(f"{OPENING}{question}{CLOSING}")["input_ids"]

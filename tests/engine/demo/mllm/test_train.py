@@ -11,11 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.demo.mllm.pairs import Material
-from engine.demo.mllm.train import MllmConfig, Trainer
-from engine.demo.mllm.wording import WORDINGS
-from engine.progress import Silent
-from engine.retrieval.fine.demo_model import put_in
+from engine.demo.mllm.adapted import AdaptedModel
+from engine.demo.mllm.config import MllmConfig
+from engine.demo.mllm.evaluation import validate
+from engine.demo.mllm.pairs import TrainingPairs
+from engine.demo.mllm.questions import JUDGEMENT_QUESTIONS
+from engine.demo.mllm.train import train
+from engine.progress import SilentProgress
+from engine.retrieval.fine.demo_model import merge_trained_weights
 
 CONFIG = MllmConfig(
     passes=12, group=3, align_steps=3, align_batch=4, every=8, rank=2, projector_lr=5e-3, lora_lr=5e-3, views=1
@@ -26,7 +29,7 @@ class Killed(Exception):
     pass
 
 
-class Killer(Silent):
+class Killer(SilentProgress):
     """Stops the work at the given step, as a kill would."""
 
     def __init__(self, at: int) -> None:
@@ -41,11 +44,11 @@ class Killer(Silent):
 
 
 def test_it_learns_and_keeps_the_best(
-    tiny: Callable[[], Any], tokenizer: Any, material: Material, tmp_path: Path
+    tiny: Callable[[], Any], tokenizer: Any, material: TrainingPairs, tmp_path: Path
 ) -> None:
-    trainer = Trainer(tiny(), tokenizer, replace(CONFIG, passes=40, every=80, rank=8, lora_lr=2e-2), tmp_path)
-    before = trainer.validate(material)
-    best = trainer.train(material, material, Silent())
+    adapted = AdaptedModel(tiny(), tokenizer, replace(CONFIG, passes=40, every=80, rank=8, lora_lr=2e-2))
+    before = validate(adapted, material)
+    best = train(adapted, material, material, tmp_path, SilentProgress())
     assert best["top1"] >= before["top1"]
     # Two random layers learn which words are asked for and how captions go; the real towers learn the rest.
     assert best["mass"] > 20 * before["mass"]
@@ -54,14 +57,14 @@ def test_it_learns_and_keeps_the_best(
 
 
 def test_a_killed_training_goes_on_to_the_same_end(
-    tiny: Callable[[], Any], tokenizer: Any, material: Material, tmp_path: Path
+    tiny: Callable[[], Any], tokenizer: Any, material: TrainingPairs, tmp_path: Path
 ) -> None:
     for folder in ("whole", "cut"):
         (tmp_path / folder).mkdir()
-    whole = Trainer(tiny(), tokenizer, CONFIG, tmp_path / "whole").train(material, material, Silent())
+    whole = train(AdaptedModel(tiny(), tokenizer, CONFIG), material, material, tmp_path / "whole", SilentProgress())
     with pytest.raises(Killed):
-        Trainer(tiny(), tokenizer, CONFIG, tmp_path / "cut").train(material, material, Killer(13))
-    cut = Trainer(tiny(), tokenizer, CONFIG, tmp_path / "cut").train(material, material, Silent())
+        train(AdaptedModel(tiny(), tokenizer, CONFIG), material, material, tmp_path / "cut", Killer(13))
+    cut = train(AdaptedModel(tiny(), tokenizer, CONFIG), material, material, tmp_path / "cut", SilentProgress())
     assert cut["step"] == whole["step"]
     one, other = (load_file(tmp_path / folder / "best.safetensors") for folder in ("whole", "cut"))
     for name, value in one.items():
@@ -70,19 +73,21 @@ def test_a_killed_training_goes_on_to_the_same_end(
 
 @torch.no_grad()
 def test_what_is_saved_is_what_the_demo_model_puts_in(
-    tiny: Callable[[], Any], tokenizer: Any, material: Material, tmp_path: Path
+    tiny: Callable[[], Any], tokenizer: Any, material: TrainingPairs, tmp_path: Path
 ) -> None:
-    trainer = Trainer(tiny(), tokenizer, CONFIG, tmp_path)
-    for name, parameter in trainer.trained.items():
+    trained = AdaptedModel(tiny(), tokenizer, CONFIG)
+    for name, parameter in trained.trained.items():
         if "lora_B" in name:
             parameter.normal_(0, 0.3)
-    trainer.save(tmp_path / "trained.safetensors")
-    trainer.model.eval()
+    trained.save(tmp_path / "trained.safetensors")
+    trained.model.eval()
     members = material.rows[:2]
-    adapted, packed = trainer.forward(material, members, WORDINGS[0].question, material.captions, material.captions[:2])
+    adapted, packed = trained.forward(
+        material, members, JUDGEMENT_QUESTIONS[0].question, material.captions, material.captions[:2]
+    )
 
     plain = tiny()
-    put_in(plain, load_file(tmp_path / "trained.safetensors"), CONFIG.rank)
+    merge_trained_weights(plain, load_file(tmp_path / "trained.safetensors"), CONFIG.rank)
     pictures = plain.model.multi_modal_projector(material.patches[0, :2].float()).reshape(2, 49, -1)
     embedded = plain.get_input_embeddings()(packed.ids)
     place = (packed.ids[0] == plain.config.image_token_id).nonzero()[:, 0]

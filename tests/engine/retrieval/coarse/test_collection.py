@@ -12,7 +12,7 @@ from PIL import Image
 from engine.backbones.vectors import mix
 from engine.corpus import open_corpus
 from engine.errors import InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.retrieval.coarse import vectors as vectors_module
 from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.coarse.pool import embed_query, make_pool, wanted_parts
@@ -61,7 +61,7 @@ def test_a_stopped_run_goes_on(image_folder: Path, colour_embedder, monkeypatch,
 
 def test_unreadable_pictures_are_left_out(image_folder: Path, colour_embedder) -> None:
     (image_folder / "round" / "1.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture at all")
-    progress = Silent()
+    progress = SilentProgress()
     collection = open_collection(open_corpus(image_folder), colour_embedder, progress)
     assert collection.has("image").tolist() == [True, False, True, True, True, True]
     assert any("round/1.jpg" in warning and "Skipped" in warning for warning in progress.warnings)

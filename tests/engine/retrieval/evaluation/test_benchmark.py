@@ -11,11 +11,11 @@ import pytest
 
 from engine.corpus import open_corpus
 from engine.errors import InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.evaluation import BenchmarkOptions, PairSet, benchmark, from_corpus
 from engine.retrieval.evaluation.measures import gains, interval, recalls
-from engine.retrieval.evaluation.pairs import spread
+from engine.retrieval.evaluation.pairs import evenly_spaced
 from engine.retrieval.search.events import CandidateScored, Done, FineRecord
 from engine.retrieval.search.query import Enhancement, Query, SearchOptions
 from engine.retrieval.search.ranking import Prior
@@ -65,7 +65,7 @@ def test_an_oracle_reaches_the_ceiling(pairs: PairSet, colour_embedder) -> None:
     # The coarse stage is made to confuse shapes: texts are embedded without them.
     colour_embedder.embed_texts = lambda texts: blurred([t.replace("round", "").replace("square", "") for t in texts])
     options = BenchmarkOptions(top_k=(1, 2), enhancement=Enhancement(), timed=0)
-    found = benchmark(pairs, colour_embedder, oracle, options, Silent())
+    found = benchmark(pairs, colour_embedder, oracle, options, SilentProgress())
     assert found["gallery"] == {"pictures": 5, "captions": 5}
     for part in found["directions"].values():
         coarse, fine = part["coarse"], part["fine"]["log-odds"]
@@ -92,28 +92,30 @@ def test_an_oracle_reaches_the_ceiling(pairs: PairSet, colour_embedder) -> None:
 
 def test_every_picture_is_read_once_with_all_its_captions(pairs: PairSet, colour_embedder) -> None:
     oracle, options = Oracle(colour_embedder), BenchmarkOptions(top_k=(3,), timed=0)
-    first = benchmark(pairs, colour_embedder, oracle, options, Silent())
+    first = benchmark(pairs, colour_embedder, oracle, options, SilentProgress())
     assert len(oracle.asked) == 5  # both directions and the hard pairs in one reading of each picture
-    assert benchmark(pairs, colour_embedder, oracle, options, Silent()) == first and len(oracle.asked) == 5
-    benchmark(pairs, colour_embedder, Oracle(colour_embedder, 2.0), options, Silent())  # another model, its own scores
+    assert benchmark(pairs, colour_embedder, oracle, options, SilentProgress()) == first and len(oracle.asked) == 5
+    benchmark(
+        pairs, colour_embedder, Oracle(colour_embedder, 2.0), options, SilentProgress()
+    )  # another model, its own scores
     assert len(oracle.asked) == 5
 
 
 def test_a_killed_run_goes_on(pairs: PairSet, colour_embedder, tmp_path: Path) -> None:
     oracle, options = Oracle(colour_embedder), BenchmarkOptions(top_k=(3,), timed=0)
-    wanted = benchmark(pairs, colour_embedder, oracle, options, Silent(), tmp_path / "whole")
+    wanted = benchmark(pairs, colour_embedder, oracle, options, SilentProgress(), tmp_path / "whole")
     oracle.asked.clear()
     oracle.stop_after = 2
     with pytest.raises(KeyboardInterrupt):
-        benchmark(pairs, colour_embedder, oracle, options, Silent(), tmp_path / "scores")
+        benchmark(pairs, colour_embedder, oracle, options, SilentProgress(), tmp_path / "scores")
     (book,) = (tmp_path / "scores").iterdir()
     with book.open("a") as file:
         file.write('{"key": "torn')  # the line it was writing
     oracle.stop_after = None
-    assert benchmark(pairs, colour_embedder, oracle, options, Silent(), tmp_path / "scores") == wanted
+    assert benchmark(pairs, colour_embedder, oracle, options, SilentProgress(), tmp_path / "scores") == wanted
     assert len(oracle.asked) == 5
     oracle.asked.clear()
-    benchmark(pairs, colour_embedder, oracle, options, Silent(), tmp_path / "scores")
+    benchmark(pairs, colour_embedder, oracle, options, SilentProgress(), tmp_path / "scores")
     assert not oracle.asked  # the torn line spoiled none that came after it
 
 
@@ -123,7 +125,7 @@ def test_a_real_model_ranks_as_single_searches_do(
     """All pools from one table of judgements = every query searched on its own, in both directions."""
     model = scorer("llava")
     options = BenchmarkOptions(top_k=(3,), modes=("log-odds", "listwise"), timed=1)
-    found = benchmark(pairs, colour_embedder, model, options, Silent())
+    found = benchmark(pairs, colour_embedder, model, options, SilentProgress())
     retriever = Retriever(open_collection(pairs.corpus, colour_embedder), model)
     rows = pairs.pictures
     hits: dict[str, list[bool]] = {"text-image": [], "image-text": []}
@@ -149,7 +151,7 @@ def test_a_real_model_ranks_as_single_searches_do(
 def test_the_coarse_stage_alone_and_what_cannot_be_measured(
     pairs: PairSet, colour_embedder, image_folder: Path
 ) -> None:
-    found = benchmark(pairs, colour_embedder, None, BenchmarkOptions(queries=2), Silent())
+    found = benchmark(pairs, colour_embedder, None, BenchmarkOptions(queries=2), SilentProgress())
     assert found["models"]["mllm"] is None and found["directions"]["text-image"]["queries"] == 2
     with pytest.raises(InputError, match="no split 'holdout'; its splits: train, test"):
         from_corpus(open_corpus(image_folder), "holdout")
@@ -157,7 +159,7 @@ def test_the_coarse_stage_alone_and_what_cannot_be_measured(
         from_corpus(open_corpus(image_folder), "test")
     colour_embedder.modalities = frozenset(("text",))
     with pytest.raises(InputError, match="embeds text only"):
-        benchmark(pairs, colour_embedder, None, BenchmarkOptions(), Silent())
+        benchmark(pairs, colour_embedder, None, BenchmarkOptions(), SilentProgress())
 
 
 def test_the_same_words_are_a_right_answer(pairs: PairSet) -> None:
@@ -165,7 +167,7 @@ def test_the_same_words_are_a_right_answer(pairs: PairSet) -> None:
     assert doubled.right_pictures(0) == {0, 2, 4} and doubled.right_pictures(2) == {2}
     assert doubled.right_captions(2) == {0, 1, 2, 3} and doubled.right_captions(4) == {0, 1, 3}
     assert doubled.pictures.tolist() == [0, 2, 4]
-    assert list(spread(10, 4)) == [0, 2, 5, 7] and list(spread(3, None)) == [0, 1, 2]
+    assert list(evenly_spaced(10, 4)) == [0, 2, 5, 7] and list(evenly_spaced(3, None)) == [0, 1, 2]
 
 
 def test_intervals() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from engine.corpus import open_corpus
 from engine.errors import InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.retrieval.evaluation import benchmark_sugarcrepe, is_sugarcrepe, load_pairs
 from engine.retrieval.search.events import CandidateScored, FineRecord
 from engine.retrieval.search.query import Query, SearchOptions
@@ -208,7 +208,7 @@ def test_sugarcrepe(images: Path, tmp_path: Path, colour_embedder, monkeypatch: 
     other.write_text(json.dumps(coco()))
     assert is_sugarcrepe(path) and not is_sugarcrepe(other) and not is_sugarcrepe(images)
     scorer = SecondPlace()
-    found = benchmark_sugarcrepe(path, images, colour_embedder, scorer, ("log-odds", "listwise"), Silent())
+    found = benchmark_sugarcrepe(path, images, colour_embedder, scorer, ("log-odds", "listwise"), SilentProgress())
     assert found["riddles"] == 60 and found["accuracy"]["log-odds"]["value"] == 1.0
     assert 0.3 < found["accuracy"]["listwise"]["value"] < 0.7  # a liking for a place earns nothing
     assert 15 < sum(scorer.orders) < 45 and found["label_mass"]["listwise"] == 0.5

@@ -43,19 +43,19 @@ def test_one_failure_costs_the_others_nothing(scorer: Callable[..., FineScorer],
 def test_a_batch_that_breaks_is_read_one_by_one(
     scorer: Callable[..., FineScorer], views: Views, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.retrieval.fine.reader import Reader
+    from engine.retrieval.fine.reader import PromptReader
     from engine.retrieval.search.events import CandidateFailed
     from engine.retrieval.search.query import Query, SearchOptions
 
-    read = Reader.read
+    read = PromptReader.read
 
-    def breaking(self: Reader, prompts: Any, *args: Any, **options: Any) -> Any:
+    def breaking(self: PromptReader, prompts: Any, *args: Any, **options: Any) -> Any:
         if any(picture.key == "item:picture-3" for prompt in prompts for picture in prompt.pictures):
             raise RuntimeError("out of luck\nwith a second line")
         return read(self, prompts, *args, **options)
 
     model = scorer()
-    monkeypatch.setattr(Reader, "read", breaking)
+    monkeypatch.setattr(PromptReader, "read", breaking)
     events = list(model.score(Query("a red square"), views(), SearchOptions()))
     assert [isinstance(event, CandidateFailed) for event in events] == [False, False, False, True, False]
     assert events[3].record.error == "The model failed on this candidate (RuntimeError: out of luck)."

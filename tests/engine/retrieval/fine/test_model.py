@@ -65,7 +65,7 @@ def test_weights_that_do_not_fill_the_model(tiny_mllm: Callable[[str], str], tmp
 def test_without_chat_template_the_prompt_is_plain(
     tiny_mllm: Callable[[str], str], tmp_path: Path, views: Callable[..., Any]
 ) -> None:
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
     from engine.retrieval.fine.mllm_scorer import FineScorer
     from engine.retrieval.fine.model import load_mllm
     from engine.retrieval.search.query import Query, SearchOptions
@@ -73,7 +73,7 @@ def test_without_chat_template_the_prompt_is_plain(
     folder = tmp_path / "plain"
     shutil.copytree(tiny_mllm("llava"), folder)
     (folder / "chat_template.jinja").unlink()
-    progress = Silent()
+    progress = SilentProgress()
     mllm = load_mllm(str(folder), "cpu", progress)
     assert progress.warnings == mllm.warnings
     assert "no chat template" in mllm.warnings[0]
@@ -112,11 +112,11 @@ def test_what_changes_results_is_turned_off(
     loaded: Callable[[str], Any], views: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from engine.retrieval.fine.mllm_scorer import FineScorer
-    from engine.retrieval.fine.reader import Reader
+    from engine.retrieval.fine.reader import PromptReader
     from engine.retrieval.search.query import Query, SearchOptions
 
-    wrong = Reader.suffix_positions
-    monkeypatch.setattr(Reader, "suffix_positions", lambda self, *args: wrong(self, *args) + 3)
+    wrong = PromptReader.suffix_positions
+    monkeypatch.setattr(PromptReader, "suffix_positions", lambda self, *args: wrong(self, *args) + 3)
     scorer = FineScorer(loaded("qwen2_5_vl"))
     assert [sentence for sentence in scorer.limits if "from its start" in sentence] == scorer.limits != []
     for text in ("a boat", "a red square"):

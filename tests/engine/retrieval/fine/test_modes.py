@@ -186,9 +186,9 @@ def test_listwise_averages_over_rotations(
 
 def test_statements() -> None:
     from engine.errors import AtomscopeError
-    from engine.retrieval.fine.prompts import JUDGE, Side, ask, state
+    from engine.retrieval.fine.prompts import JUDGE, Content, ask, state
 
-    picture, words, both = Side(True, ""), Side(False, "a boat"), Side(True, "but red")
+    picture, words, both = Content(True, ""), Content(False, "a boat"), Content(True, "but red")
     by_text, by_picture = state(words, picture), state(picture, words)
     assert ask(by_text, "judge") == ask(by_picture, "judge") == f"{JUDGE} a boat"
     assert (by_text.pictures, by_picture.pictures) == (("candidate",), ("query",))
@@ -198,17 +198,17 @@ def test_statements() -> None:
     assert "but red" in ask(state(both, picture), "judge")
     assert ask(state(words, words), "rate").endswith("Caption: a boat\nCaption: a boat")
     with pytest.raises(AtomscopeError, match="neither a picture nor a text"):
-        state(words, Side(False, ""))
+        state(words, Content(False, ""))
 
 
 def test_pictures_in_order(scorer: Callable[..., FineScorer], views: Views, pictures: list[Image.Image]) -> None:
     """A picture query against pictures: both are read, the query's first."""
-    from engine.retrieval.fine.prompts import Side, ask, state
+    from engine.retrieval.fine.prompts import Content, ask, state
     from engine.retrieval.search.query import Query
 
     model = scorer("qwen2_5_vl")
     (record,) = run(model, Query(image=pictures[5]), views(1), mode="true-false", view="image")
-    words = ask(state(Side(True, ""), Side(True, "")), "judge")
+    words = ask(state(Content(True, ""), Content(True, "")), "judge")
     logits = logits_of(model, words, [pictures[5], pictures[0]])[0][-1]
     assert record.p_true == pytest.approx(mass(model, logits, "true"), abs=1e-6)
 

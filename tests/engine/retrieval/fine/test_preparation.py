@@ -94,11 +94,11 @@ def test_a_broken_file_costs_one_reading_only(scorer: Scorers, views: Views, sto
 def test_a_collection_is_prepared_once(
     image_folder: Path, collection: Collection, scorer: Scorers, store: PictureStore
 ) -> None:
-    from engine.progress import Silent
+    from engine.progress import SilentProgress
     from engine.retrieval.fine.preparation import prepare
 
     (image_folder / collection.id(1)).write_bytes(b"no picture")
-    heard = Silent()
+    heard = SilentProgress()
     done = prepare(collection, scorer("llava", store=store), collection.rows(), heard)
     files = list(store.folder.glob("*/*.safetensors"))
     assert (done.read, done.kept, done.failed) == (5, 0, 1) and len(heard.warnings) == 1

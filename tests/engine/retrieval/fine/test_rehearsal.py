@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.errors import AtomscopeError, InputError
-from engine.progress import Silent
+from engine.progress import SilentProgress
 
 if TYPE_CHECKING:
     from engine.retrieval.fine.candidates import CandidateView
@@ -47,7 +47,7 @@ def test_a_tower_that_raises_is_a_reported_break(
 
     wanted = scores(scorer("llava"), views())
     monkeypatch.setattr(ImageCache, "tower", raising(error))
-    progress = Silent()
+    progress = SilentProgress()
     model = scorer("llava", progress=progress)
     first = str(error).splitlines()[0]
     (sentence,) = model.broken
@@ -75,7 +75,7 @@ def test_keys_and_values_that_raise_are_a_reported_break(
 
     wanted = scores(scorer("llava"), views())
     monkeypatch.setattr(reader, "DynamicCache", raising(TypeError("no such cache")))
-    progress = Silent()
+    progress = SilentProgress()
     model = scorer("llava", progress=progress)
     (sentence,) = model.broken
     assert "broke (TypeError: no such cache)" in sentence and "from its start" in sentence
@@ -88,7 +88,7 @@ def test_a_model_that_says_no_is_a_refusal(scorer: Scorers, monkeypatch: pytest.
     from engine.retrieval.fine.pictures import ImageCache
 
     monkeypatch.setattr(ImageCache, "tower", raising(NotImplementedError("not for this model")))
-    progress = Silent()
+    progress = SilentProgress()
     model = scorer("llava", progress=progress)
     (sentence,) = model.limits
     assert sentence.endswith("its output cannot be handed back to it.")
@@ -102,7 +102,7 @@ def test_other_numbers_are_a_refusal(scorer: Scorers, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         pictures, "EncoderOutput", lambda pooler_output: true(pooler_output=[2 * part for part in pooler_output])
     )
-    progress = Silent()
+    progress = SilentProgress()
     model = scorer("llava", progress=progress)
     assert ["vision tower anew" in sentence for sentence in model.limits] == [True]
     assert model.broken == progress.warnings == []

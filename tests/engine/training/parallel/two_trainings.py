@@ -13,7 +13,7 @@ import torch
 
 from engine.activations import ActivationStore
 from engine.distributed import joined
-from engine.progress import Silent
+from engine.progress import SilentProgress
 from engine.sae import parse_config
 from engine.training import TrainConfig, train
 
@@ -38,7 +38,7 @@ class Stopped(Exception):
     """The training was stopped on purpose."""
 
 
-class StopAfter(Silent):
+class StopAfter(SilentProgress):
     """Stops the process that reports its progress after a number of steps."""
 
     def __init__(self, steps: int) -> None:
@@ -66,7 +66,7 @@ def run(store: Path, out: Path, split: str, steps: int | None = None) -> None:
     opened = ActivationStore.open(store)
     configs = [parse_config(text, opened.d_model, 40, normalise="standardise") for text in SAES[split]]
     with joined() as group:
-        progress = Silent() if steps is None else StopAfter(steps)
+        progress = SilentProgress() if steps is None else StopAfter(steps)
         train(configs, opened, out, options, progress, group=group, split=split)
 
 

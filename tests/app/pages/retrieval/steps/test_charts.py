@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.pages.retrieval.outcome import outcome_of
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.layer_chart import layer_chart
 from app.pages.retrieval.steps.pool import cosines
 from app.pages.retrieval.steps.pool_sizes import pool_sizes
@@ -11,7 +11,7 @@ from app.pages.retrieval.steps.ranks import slope
 from tests.app.pages.retrieval.conftest import ATTACK
 
 
-def test_every_chart_has_a_name_and_its_numbers(stream, scene: Scene) -> None:
+def test_every_chart_has_a_name_and_its_numbers(stream, scene: StepContext) -> None:
     outcome = outcome_of(stream([1.0, 2.0, None], answer_rank=1))
     assert outcome.pool is not None
     drawn = [cosines(outcome.pool), slope(scene, outcome), pool_sizes(scene, outcome)]
@@ -20,7 +20,7 @@ def test_every_chart_has_a_name_and_its_numbers(stream, scene: Scene) -> None:
         assert "aria-label='" in html and "<summary>Table</summary>" in html and ATTACK not in html
 
 
-def test_charts_bear_one_candidate_and_fifty(stream, scene: Scene) -> None:
+def test_charts_bear_one_candidate_and_fifty(stream, scene: StepContext) -> None:
     for scores, gallery in (([1.0], 1), ([float(i % 7) for i in range(20)], 2000)):
         outcome = outcome_of(stream(scores, gallery=gallery))
         assert outcome.pool is not None

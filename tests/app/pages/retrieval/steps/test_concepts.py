@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.pages.retrieval.outcome import outcome_of
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.concepts import concepts
 from engine.atlas import Atlas
 from engine.inspection.encoding import EncodedImage
@@ -23,7 +23,7 @@ def encoded(atlas: Atlas, *atoms: int) -> EncodedImage:
 
 
 def test_the_table_has_an_atom_a_row_and_a_picture_a_column(
-    stream: Callable[..., Any], scene: Scene, linked: Atlas
+    stream: Callable[..., Any], scene: StepContext, linked: Atlas
 ) -> None:
     alive = linked.atoms[linked.atoms["status"] == "live"].sort_values("item_count").index[:2]
     rare, other = sorted(int(atom) for atom in alive)
@@ -40,6 +40,6 @@ def test_the_table_has_an_atom_a_row_and_a_picture_a_column(
     assert "were encoded now by" in html and "Shared concepts" in html
 
 
-def test_nothing_shared_is_said(stream: Callable[..., Any], scene: Scene, linked: Atlas) -> None:
+def test_nothing_shared_is_said(stream: Callable[..., Any], scene: StepContext, linked: Atlas) -> None:
     html = concepts(linked, scene, outcome_of(stream([2.0, 1.0])), [EncodedCandidate(10, encoded(linked))])
     assert "They share no atom of" in html

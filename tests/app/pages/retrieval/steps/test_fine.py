@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from app.pages.retrieval.outcome import outcome_of
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.fine import cards, fine
 from engine.retrieval.search.events import CandidateScored, Done, FineRecord, FineSkipped, StoppedEarly
 
 
-def test_cards_tell_everything_about_a_reading(stream, scene: Scene) -> None:
+def test_cards_tell_everything_about_a_reading(stream, scene: StepContext) -> None:
     html = cards(scene, outcome_of(stream([0.5, 2.0, None])))
     for words in (
         "+2.00",
@@ -25,12 +25,12 @@ def test_cards_tell_everything_about_a_reading(stream, scene: Scene) -> None:
     assert "<img src=x" not in html and "&lt;img src=x" in html
 
 
-def test_cards_wait_in_coarse_order(stream, scene: Scene) -> None:
+def test_cards_wait_in_coarse_order(stream, scene: StepContext) -> None:
     html = cards(scene, outcome_of(stream([0.5, 2.0, 1.0])[:4]))
     assert html.count("as-wait'") == 1 and html.index("+0.50") < html.index("+2.00")
 
 
-def test_low_mass_and_an_unread_answer_warn(stream, scene: Scene) -> None:
+def test_low_mass_and_an_unread_answer_warn(stream, scene: StepContext) -> None:
     assert "Label mass below 50%" in cards(scene, outcome_of(stream([1.0], mass=0.1)))
     events = stream([1.0])
     record = events[2].record
@@ -39,7 +39,7 @@ def test_low_mass_and_an_unread_answer_warn(stream, scene: Scene) -> None:
     assert "could not be read as a score" in html and "maybe &lt;b&gt;" in html
 
 
-def test_rules_that_acted_are_told(stream, scene: Scene) -> None:
+def test_rules_that_acted_are_told(stream, scene: StepContext) -> None:
     events = stream([1.0, 2.0, 3.0])
     skipped = [*events[:2], FineSkipped("The first leads by 0.2."), Done([10, 11, 12], [], {})]
     html = fine(scene, outcome_of(skipped))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from app.pages.retrieval.outcome import outcome_of
-from app.pages.retrieval.scene import Scene
+from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.ties import tie
 
 
-def test_the_tie_panel_shows_both_orders_and_a_confident_false(stream, scene: Scene) -> None:
+def test_the_tie_panel_shows_both_orders_and_a_confident_false(stream, scene: StepContext) -> None:
     outcome = outcome_of(stream([2.0, 2.0, 1.0], entropies=[0.4, 0.1, 0.1]))
     html = tie(scene, outcome)
     assert (

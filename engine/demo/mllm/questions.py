@@ -11,7 +11,7 @@ from engine.retrieval.fine.prompts import DESCRIBE, JUDGE, RATE, SCORE
 
 
 @dataclass(frozen=True)
-class Wording:
+class JudgementQuestion:
     """A question about a picture and a caption, and the one-token answers to a match and to a mismatch."""
 
     question: str
@@ -25,10 +25,10 @@ _TRUE_FALSE = (
     "Look at the picture and judge the caption. Reply True if it fits and False if it does not.\nCaption:",
     "True or False: this caption belongs to the picture.\nCaption:",
 )
-WORDINGS = (
-    *(Wording(question, "True", "False") for question in _TRUE_FALSE),
-    Wording(RATE, "9", "0"),
-    Wording(SCORE, "1", "0"),
+JUDGEMENT_QUESTIONS = (
+    *(JudgementQuestion(question, "True", "False") for question in _TRUE_FALSE),
+    JudgementQuestion(RATE, "9", "0"),
+    JudgementQuestion(SCORE, "1", "0"),
 )
 CHANCES = (0.5, 0.1, 0.1, 0.1, 0.12, 0.08)
 """How often each wording is drawn; the default one half of the time."""

@@ -10,7 +10,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class LRUCache(Generic[K, V]):
     """Values under keys, of at most ``limit`` together (values, or bytes where sizes are given).
 
     Not thread-safe: its owner holds a lock.

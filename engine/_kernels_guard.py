@@ -1,8 +1,8 @@
 """What happens when another distribution has taken the name ``kernels``.
 
 Hugging Face's package of kernels has the import name that our ground floor has. Installed into the same environment, it
-hides ours and the first import from it would fail with a riddle. Nothing happens until something asks for ``kernels``:
-then one sentence says what is in the way.
+hides ours, and the first import from it would fail with an error that does not name the cause. The guard acts when
+something imports ``kernels``: one sentence then says what is in the way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.errors import InputError
 ROOM = "kernels"
 
 
-class RoomTaken(MetaPathFinder):
+class KernelsNameTaken(MetaPathFinder):
     """Stands first among the finders and refuses every import of ``kernels``."""
 
     def __init__(self, stranger: str) -> None:
@@ -39,7 +39,7 @@ class RoomTaken(MetaPathFinder):
 
 
 def guard_kernels(root: Path) -> None:
-    """Put a ``RoomTaken`` in place if ``import kernels`` would find anything but ``root / "kernels"``."""
+    """Put a ``KernelsNameTaken`` in place if ``import kernels`` would find anything but ``root / "kernels"``."""
     try:
         spec = find_spec(ROOM)
     except ValueError:  # imported already, by something that left it without a spec
@@ -48,4 +48,4 @@ def guard_kernels(root: Path) -> None:
     if spec is None or root / ROOM in places:
         return
     sys.modules.pop(ROOM, None)  # a stranger that was imported before us must not answer for ours
-    sys.meta_path.insert(0, RoomTaken(str(places[0]) if places else str(spec.origin)))
+    sys.meta_path.insert(0, KernelsNameTaken(str(places[0]) if places else str(spec.origin)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.recent import Recent
+from engine.lru_cache import LRUCache
 
 
 def test_the_oldest_go_until_all_fit() -> None:
-    cache: Recent[str, str] = Recent(10)
+    cache: LRUCache[str, str] = LRUCache(10)
     cache.put("a", "A", 4)
     cache.put("b", "B", 4)
     assert cache.get("a") == "A"
@@ -24,7 +24,7 @@ def test_the_oldest_go_until_all_fit() -> None:
 
 
 def test_a_value_that_is_too_large_may_stay_alone() -> None:
-    cache: Recent[str, str] = Recent(10, lone=True)
+    cache: LRUCache[str, str] = LRUCache(10, lone=True)
     cache.put("a", "A", 4)
     cache.put("huge", "H", 11)
     assert (cache.get("a"), cache.get("huge"), cache.used) == (None, "H", 11)
@@ -34,7 +34,7 @@ def test_a_value_that_is_too_large_may_stay_alone() -> None:
 
 def test_what_goes_is_told() -> None:
     gone: list[str] = []
-    cache: Recent[int, str] = Recent(2, dropped=gone.append)
+    cache: LRUCache[int, str] = LRUCache(2, dropped=gone.append)
     for number, value in enumerate("abcd"):
         cache.put(number, value)
     assert gone == ["a", "b"] and 2 in cache and 0 not in cache
@@ -45,7 +45,7 @@ def test_what_goes_is_told() -> None:
 
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9))), st.booleans())
 def test_it_never_holds_more_than_its_limit(limit: int, puts: list[tuple[int, int]], lone: bool) -> None:
-    cache: Recent[int, int] = Recent(limit, lone)
+    cache: LRUCache[int, int] = LRUCache(limit, lone)
     for key, size in puts:
         cache.put(key, size, size)
         assert (key in cache) is (lone or size <= limit)
