@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,6 +165,15 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     config = CLIPVisionConfig(**shape, image_size=16, patch_size=8, projection_dim=8)
     CLIPVisionModelWithProjection(config).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_mllm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """``tiny_mllm(kind)``: a folder with a tiny model of that architecture, processor and tokenizer included; made once."""
+    from tests.tiny_mllms import save_tiny_mllm
+
+    root = tmp_path_factory.mktemp("mllms")
+    return cache(lambda kind: str(save_tiny_mllm(root / kind, kind)))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 @pytest.mark.slow
 def test_bench_reports_both_ways(tiny_mllm: Callable[[str], str], image_folder: Path) -> None:
-    script = Path(__file__).parents[2] / "bench" / "retrieval.py"
+    script = Path(__file__).parent / "retrieval.py"
     inputs = ["--mllm", tiny_mllm("llava"), "--corpus", str(image_folder), "--pool", "1", "--repeats", "1"]
     done = subprocess.run([sys.executable, str(script), *inputs, "--json"], capture_output=True, text=True, check=True)
     document = json.loads(done.stdout)
