@@ -2,7 +2,8 @@
 
 Numba keeps compiled code until the file of the outermost function changes. So the loops stand in one file, and what enters
 them are plain tuples: a named one would be kept by the name of its class, and compiled code that is older than a renaming could
-not be loaded. Touch this file after a change of ``engine/atlas/build/hashing.py``, ``HEAT_KEPT`` or the order of a table's fields.
+not be loaded. Touch this file after a change of ``engine/atlas/build/hashing.py``, ``HEAT_KEPT`` or the order of the fields of
+a table.
 """
 
 from __future__ import annotations
