@@ -1,4 +1,4 @@
-"""Numbers as a stranger may have written them in an address or a browser's event: parsed once, here; None for none.
+"""Numbers from untrusted text (an address, a browser's event), parsed in this one place; None where there is none.
 
 ``int()`` and ``float()`` take more than they should ("１２", "1_0", "nan"), and ``"²".isdigit()`` is true.
 """

@@ -91,7 +91,7 @@ def put(**values: int | str | None) -> None:
             st.query_params.pop(name, None)
         elif isinstance(value, int):
             st.session_state[_LAST + name] = value
-    # One update, not one assignment a value: each would be an entry of its own in the browser's history.
+    # One update, not one assignment per value: each would be an entry of its own in the browser's history.
     st.query_params.update({name: str(value) for name, value in values.items() if value is not None})
 
 

@@ -1,4 +1,4 @@
-"""What happens when another distribution has taken the name ``kernels``.
+"""A guard against another distribution that has taken the name ``kernels``.
 
 Hugging Face's package of kernels has the import name that our ground floor has. Installed into the same environment, it
 hides ours, and the first import from it would fail with an error that does not name the cause. The guard acts when

@@ -1,4 +1,4 @@
-"""What is worked out once from an object and shared: it hangs on the object itself and goes when the object goes.
+"""Values computed once from an object and shared: they are stored on the object itself and freed with it.
 
 An atlas that was rewritten on disk is opened as a new object, so nothing that was worked out from the old one can be served
 for it: no cache key has to name what a function reads of the object.

@@ -1,4 +1,4 @@
-"""The two ways Atomscope says no. Both carry one clear sentence that names the cause and the cure."""
+"""The two exceptions that Atomscope raises on purpose. Each carries one sentence that names the cause and the cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was used recently: a cache bounded by a count or by bytes, whose value used longest ago goes first."""
+"""A least-recently-used cache, bounded by a count or by bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class LRUCache(Generic[K, V]):
-    """Values under keys, of at most ``limit`` together (values, or bytes where sizes are given).
+    """At most ``limit`` values by key (or bytes, where sizes are given); the least recently used goes first.
 
     Not thread-safe: its owner holds a lock.
 

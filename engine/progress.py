@@ -1,4 +1,4 @@
-"""How long work reports itself: a stage, a count, a total, a rate and an ETA, to whoever listens."""
+"""How long work reports its progress: a stage, a count, a total, a rate and an ETA, sent to a listener."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Rate:
 
     @property
     def per_second(self) -> float | None:
-        """Units a second since the first count, or None when too little is known."""
+        """Units per second since the first count, or None when too little is known."""
         if self._first is None:
             return None
         elapsed = time.monotonic() - self._first[0]

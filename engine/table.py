@@ -1,4 +1,4 @@
-"""A table of words, as whoever works it out hands it to whoever prints it: cells are written out, nothing is aligned."""
+"""A table of text, passed from the code that computes it to the code that prints it: cells are formatted, not yet aligned."""
 
 from __future__ import annotations
 

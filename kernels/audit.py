@@ -41,7 +41,7 @@ def support_counts() -> SupportCounts:
 
 @dataclass(slots=True)
 class SupportAudit:
-    """What an audit has seen.
+    """The findings of an audit.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class SupportAudit:
     max_error: float = 0.0
 
     def taken(self) -> SupportAudit:
-        """What was found so far, as a copy; the figures start again from zero."""
+        """A copy of the findings so far; the counts start again from zero."""
         found = replace(self)
         for field in fields(self):
             setattr(self, field.name, field.default)

@@ -33,12 +33,12 @@ def copy_prefix(old: Any, used: int, new: Any) -> Any:
     return new
 
 
-# One pool a process: a forked child inherits the object without its threads, and waiting on it would never end.
+# One pool per process: a forked child inherits the object without its threads, and waiting on it would never end.
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 def parallel_over_rows(function: Callable[[int, int], T], n_rows: int, smallest: int = 32) -> list[T]:
-    """``function(start, stop)`` over consecutive row ranges, on as many threads as torch uses; results in order.
+    """Call ``function(start, stop)`` on consecutive row ranges, on as many threads as torch uses; results in order.
 
     For compiled functions that release the GIL. Plain threads rather than numba's own parallel loops: those abort the
     whole process when two threads enter them at once, and a dashboard has many threads.

@@ -33,7 +33,7 @@ def sparse_decode(codes: SparseCodes, table: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the table does not have one row an atom.
+        If the table does not have one row per atom.
     """
     if table.dim() != 2 or table.shape[0] != codes.n_atoms:
         raise ValueError(f"the table must be [{codes.n_atoms}, d] to decode these codes, got {list(table.shape)}.")

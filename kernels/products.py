@@ -65,7 +65,7 @@ class FastLinear(nn.Linear):
 
 
 def use_fast_linear(module: nn.Module) -> nn.Module:
-    """Let every plain ``nn.Linear`` inside ``module`` compute by :func:`linear`; changes and returns the module."""
+    """Make every plain ``nn.Linear`` inside ``module`` compute with :func:`linear`; changes the module and returns it."""
     for child in module.modules():
         if type(child) is nn.Linear:
             child.__class__ = FastLinear

@@ -1,4 +1,4 @@
-"""Codes of all scores above a threshold, one threshold an atom: the support of ReLU-like SAEs on the CSR path."""
+"""Codes of all scores above a threshold, one threshold per atom: the support of ReLU-like SAEs on the CSR path."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def threshold_attention(
 
 
 def threshold_support(scores: Tensor, threshold: Tensor) -> Support:
-    """The entries of ``scores`` [N, M] above ``threshold`` [M]; ``p`` is what they exceed it by, ``tau`` is 0."""
+    """The entries of ``scores`` [N, M] above ``threshold`` [M]; ``p`` is the excess over the threshold, ``tau`` is 0."""
     if choose_backend("auto", scores.device, scores.dtype) == "numba":
         from kernels.numba_threshold import threshold_support as compiled
 

@@ -1,4 +1,4 @@
-"""Top-k codes on the CSR path: k winners in every row, or k a row on average over a whole batch."""
+"""Top-k codes on the CSR path: k winners in every row, or k per row on average over a whole batch."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def topk_attention(
 def batch_topk_codes(scores: Tensor, k: int) -> SparseCodes:
     """The ``N * k`` largest scores of the whole batch (Bussmann et al. 2024, "BatchTopK"), differentiable.
 
-    Rows differ in how many they get; k a row on average.
+    Rows differ in how many they get; k per row on average.
 
     Raises
     ------

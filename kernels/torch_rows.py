@@ -1,4 +1,4 @@
-"""Sparsemax support in plain torch operations: any device, no compiler. The way where numba and Triton are missing.
+"""Sparsemax support in plain torch operations: any device, no compiler. Used where numba and Triton are missing.
 
 The method of :mod:`kernels.numba_rows`, for many rows at a time: a lower bound from group maxima, then only the groups
 whose maximum passes it are looked into, then Newton in float64 on the entries found.

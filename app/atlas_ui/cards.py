@@ -1,4 +1,4 @@
-"""Pictures of an atlas as lazy grids of URLs: the server sends a few hundred bytes a picture, the browser fetches it."""
+"""Pictures of an atlas as lazy grids of URLs: the server sends a few hundred bytes per picture, the browser fetches it."""
 
 from __future__ import annotations
 

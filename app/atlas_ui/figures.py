@@ -22,7 +22,7 @@ MEANING = {
 }
 
 
-def written(name: str, value: float | None) -> str:
+def format_figure(name: str, value: float | None) -> str:
     """A figure with its unit."""
     if value is None:
         return "–"

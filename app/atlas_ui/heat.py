@@ -1,6 +1,6 @@
 """Overlays the server draws for pictures of an atlas: where an atom fires, how many atoms each patch needs. Bytes out.
 
-Overlays are one pixel a patch: the browser scales them smoothly over the picture, which costs 300 bytes instead of 30 kB.
+Overlays are one pixel per patch: the browser scales them smoothly over the picture, which costs 300 bytes instead of 30 kB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def exemplar_heat(atlas: Atlas, atom: int, kind: str, rank: int, scale: str = "atom") -> bytes:
-    """Heat map of one exemplar: PNG, one pixel a patch, transparent where the atom does not fire.
+    """Heat map of one exemplar: PNG, one pixel per patch, transparent where the atom does not fire.
 
     ``scale``: ``"atom"`` divides by the atom's largest activation anywhere, so that pictures compare with each other;
     ``"picture"`` by the largest in this picture.
@@ -87,12 +87,12 @@ def support_range(atlas: Atlas) -> tuple[int, int]:
 
 
 def support_png(atlas: Atlas, item: int) -> bytes:
-    """Support size of every patch of an item in viridis over :func:`support_range`, one pixel a patch."""
+    """Support size of every patch of an item in viridis over :func:`support_range`, one pixel per patch."""
     return scale_png(patches(atlas, atlas.support[item]), *support_range(atlas))
 
 
 def scale_png(grid: NDArray[np.float32], low: float, high: float) -> bytes:
-    """Values [rows, columns] -> PNG in viridis between ``low`` and ``high``, one pixel a patch, half transparent."""
+    """Values [rows, columns] -> PNG in viridis between ``low`` and ``high``, one pixel per patch, half transparent."""
     share = np.clip((grid - low) / (high - low), 0, 1)
     rgba = np.empty((*grid.shape, 4), np.uint8)
     rgba[..., :3] = VIRIDIS[(share * 255).astype(np.uint8)]

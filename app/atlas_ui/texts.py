@@ -23,7 +23,7 @@ REACH = 110
 
 
 def unit(atlas: Atlas) -> str:
-    """What an activation belongs to, for the eye: a patch of a picture, or a token of a text."""
+    """The word for the place of an activation: a patch of a picture, or a token of a text."""
     return "token" if atlas.is_text else "patch"
 
 

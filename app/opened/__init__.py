@@ -1,1 +1,1 @@
-"""What the process has open, shared by all sessions: atlases, corpora, models, and what was computed from them."""
+"""Objects that the process holds open, shared by all sessions: atlases, corpora, models, and what was computed from them."""

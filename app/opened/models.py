@@ -71,7 +71,7 @@ def mllm() -> str:
 
 
 def mllm_title() -> str:
-    """Its name for the eye."""
+    """The model's name as the page shows it."""
     return "Atomscope's demo model" if mllm() == DEMO else mllm()
 
 

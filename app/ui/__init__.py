@@ -14,9 +14,9 @@ from app.ui.words import cut
 
 __all__ = [
     "Bar",
-    "MarkupEvent",
     "Figure",
     "Html",
+    "MarkupEvent",
     "bars",
     "chip",
     "colour",

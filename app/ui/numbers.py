@@ -38,7 +38,7 @@ def chip(text: str, kind: str = "plain", definition: str = "") -> Html:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for the eye: ``1,234``, ``0.0312``, ``1.2e-06``; an en dash when there is none."""
+    """A number as a page shows it: ``1,234``, ``0.0312``, ``1.2e-06``; an en dash when there is none."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if float(value).is_integer() and abs(value) < 1e15:

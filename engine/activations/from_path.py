@@ -24,7 +24,7 @@ DEFAULT_MODEL = {"image": "clip-vit-b16", "text": "smollm2-135m"}
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionOptions:
-    """What is read, by which model, and how it is stored.
+    """The corpus, the model and the form of the store of one extraction.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class ExtractionOptions:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """The model that is about to read the corpus: what it is, on which device, in how many processes."""
+    """The loaded model of an extraction: its identity, its device and the number of processes."""
 
     spec: BackboneSpec
     device: torch.device
@@ -69,7 +69,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Extraction:
-    """A finished store and what it took.
+    """A finished store and the cost of making it.
 
     Attributes
     ----------

@@ -88,7 +88,7 @@ class ActivationStore:
 
     @cached_property
     def items(self) -> pd.DataFrame:
-        """One row a stored item (RangeIndex = item): the corpus columns and ``corpus_index``."""
+        """One row per stored item (RangeIndex = item): the corpus columns and ``corpus_index``."""
         return pd.read_parquet(self.path / ITEMS)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Writing a store batch by batch, so that a run killed at any moment goes on where it was.
+"""Writing a store batch by batch, so that a run that was killed continues where it stopped.
 
 Every batch appends its bytes first and its journal line second. On the next start everything is cut back to what the
 last whole line says, which loses at most one batch of work and never leaves a byte nobody wrote down.

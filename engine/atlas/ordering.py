@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SortKey(NamedTuple):
-    """One way to order atoms: what a person reads, the column of ``atlas.atoms`` (None: the id), and its direction."""
+    """One way to order atoms: its name on the page, the column of ``atlas.atoms`` (None: the id), and its direction."""
 
     words: str
     column: str | None
@@ -34,7 +34,7 @@ ORDERS = {
 """The orders by the key that addresses name them by. Ties and NaN (dead atoms) fall back to the id."""
 
 
-class Order(NamedTuple):
+class AtomOrder(NamedTuple):
     """Atoms in stepping order [K] and the place of every atom in it [M], -1 for atoms left out."""
 
     atoms: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Order(NamedTuple):
 
 
 @derived
-def order(atlas: Atlas, by: str, statuses: tuple[str, ...]) -> Order:
+def order(atlas: Atlas, by: str, statuses: tuple[str, ...]) -> AtomOrder:
     """Atoms whose status is among ``statuses``, ordered by a key of :data:`ORDERS`."""
     table = atlas.atoms
     kept = np.flatnonzero(table["status"].isin(list(statuses)).to_numpy())
@@ -53,10 +53,10 @@ def order(atlas: Atlas, by: str, statuses: tuple[str, ...]) -> Order:
         kept = kept[np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")]
     place = np.full(len(table), -1, np.int64)
     place[kept] = np.arange(len(kept))
-    return Order(kept, place)
+    return AtomOrder(kept, place)
 
 
-def step(sequence: Order, atom: int, by: int) -> int:
+def step(sequence: AtomOrder, atom: int, by: int) -> int:
     """The atom ``by`` places further in the order, round the ends; from an atom outside it, the first or the last."""
     if len(sequence.atoms) == 0:
         return atom

@@ -1,4 +1,4 @@
-"""Finding atoms by words: by what they are called, and by the captions of their exemplars."""
+"""Search for atoms by words: in their labels, and in the captions of their exemplars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @derived
 def names(atlas: Atlas) -> list[str]:
-    """What every atom is called: its label, else its top label, else nothing.
+    """The name of every atom: its label, else its top label, else nothing.
 
     The classes of texts say what a text is about, not what a token of it is: there an atom without a label has no name.
     """

@@ -103,10 +103,10 @@ def listening(*modules: nn.Module) -> Iterator[list[Tensor | None]]:
 
 
 @torch.inference_mode()
-def rehearse(
+def probe_block(
     block: nn.Module, site: str, run: Callable[[], Any], name: str, inputs: str, rows: str
 ) -> tuple[Tensor, Any]:
-    """Run a model once: gives the shapes, and proves that the site is what it is said to be.
+    """Run a model once, to learn its shapes and to check that the site adds to the residual stream as expected.
 
     Parameters
     ----------

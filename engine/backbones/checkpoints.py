@@ -107,7 +107,7 @@ def load_config(source: CheckpointSource) -> PretrainedConfig:
     AtomscopeError
         If the hub cannot be reached and the model is not in its local cache.
     """
-    with explained(source):
+    with checkpoint_errors(source):
         return AutoConfig.from_pretrained(source.location, **source.access)
 
 
@@ -153,7 +153,7 @@ def load_tower(source: CheckpointSource, config: PretrainedConfig) -> tuple[nn.M
         config = config.vision_config
         if width is not None:
             config.projection_dim = width
-    with explained(source):
+    with checkpoint_errors(source):
         model, report = auto.from_pretrained(
             source.location,
             config=config,
@@ -183,8 +183,8 @@ def revision_of(source: CheckpointSource) -> str:
 
 
 @contextmanager
-def explained(source: CheckpointSource) -> Iterator[None]:
-    """One sentence (``InputError`` or ``AtomscopeError``) for each way a checkpoint fails to load."""
+def checkpoint_errors(source: CheckpointSource) -> Iterator[None]:
+    """Turn every way in which a checkpoint fails to load into one sentence (``InputError`` or ``AtomscopeError``)."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from transformers import MODEL_MAPPING, AutoModel, AutoTokenizer, PretrainedConfig
 
-from engine.backbones.checkpoints import CheckpointSource, explained, revision_of, vision_config
+from engine.backbones.checkpoints import CheckpointSource, checkpoint_errors, revision_of, vision_config
 from engine.backbones.preprocessing import load_preprocessor
 from engine.backbones.quiet import quiet
-from engine.backbones.vectors import Vectors, memory_explained, unit
+from engine.backbones.vectors import Vectors, explain_out_of_memory, unit
 from engine.device import pick_device
 from engine.errors import InputError
 from kernels.products import use_fast_linear
@@ -42,7 +42,7 @@ class DualEncoder:
         self._device = pick_device(device)
         vision = vision_config(config, source.name)
         text = config.get_text_config()
-        with quiet(), explained(source):
+        with quiet(), checkpoint_errors(source):
             self._tokenizer = AutoTokenizer.from_pretrained(source.location, **source.access)
             self._preprocessor = load_preprocessor(source, vision)
             model, report = AutoModel.from_pretrained(
@@ -81,7 +81,7 @@ class DualEncoder:
                 max_length=self._longest,
                 return_tensors="pt",
             ).to(self._device)
-            with memory_explained(self.identity["name"]):
+            with explain_out_of_memory(self.identity["name"]):
                 found.append(_pooled(self._model.get_text_features(**inputs)))
         return self._joined(found)
 
@@ -91,7 +91,7 @@ class DualEncoder:
         found = []
         for start in range(0, len(images), _BATCH):
             pixels = self._preprocessor.pixels(images[start : start + _BATCH]).to(self._device)
-            with memory_explained(self.identity["name"]):
+            with explain_out_of_memory(self.identity["name"]):
                 found.append(_pooled(self._model.get_image_features(pixel_values=pixels)))
         return self._joined(found)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.backbones import checkpoints
 from engine.backbones.backbone import Backbone
-from engine.backbones.blocks import listened_block, rehearse
+from engine.backbones.blocks import listened_block, probe_block
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.language.loading import is_language_model, load_language_backbone
 from engine.backbones.preprocessing import load_preprocessor
@@ -125,7 +125,7 @@ def load_backbone(
     grid = _grid(preprocessor.size, vision.patch_size)
     grey = torch.zeros(1, 3, *preprocessor.size, device=target)
     pixels = f"{preprocessor.size[1]} x {preprocessor.size[0]} pixels"
-    residual, output = rehearse(block, site, lambda: tower(grey), model, pixels, "pictures")
+    residual, output = probe_block(block, site, lambda: tower(grey), model, pixels, "pictures")
     prefix = residual.shape[1] - grid[0] * grid[1]
     if prefix < 0:
         raise InputError(f"{model} does not keep one token a patch, so its activations cannot be laid over a picture.")

@@ -1,4 +1,4 @@
-"""transformers without its own voice."""
+"""Silence the progress bars and the advice of ``transformers``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import transformers
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no advice from transformers: the command line speaks for itself."""
+    """Turn off progress bars and advice of ``transformers``: Atomscope reports its own progress."""
     bars, level = (transformers.utils.logging.is_progress_bar_enabled(), transformers.utils.logging.get_verbosity())
     hub = logging.getLogger("huggingface_hub")
     hub_level = hub.level

@@ -1,4 +1,4 @@
-"""What a backbone was, exactly: enough to say where an activation came from and to load the same one again."""
+"""The exact identity of a backbone: enough to tell where an activation came from and to load the same model again."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ def unit(values: Vectors) -> Vectors:
     return (values / np.maximum(lengths, 1e-12)).astype(np.float32, copy=False)
 
 
-def mix(image: Vectors, text: Vectors, share: float) -> Vectors:
+def mix_vectors(image: Vectors, text: Vectors, share: float) -> Vectors:
     """Weighted sum of normalised parts [N, d], normalised again; ``share`` is the image's (published: 0.8, 0.7)."""
     return unit(share * unit(image) + (1 - share) * unit(text))
 
 
 @contextmanager
-def memory_explained(name: str) -> Iterator[None]:
+def explain_out_of_memory(name: str) -> Iterator[None]:
     """Turn a GPU's lack of memory for a batch into one sentence.
 
     Raises

@@ -90,11 +90,11 @@ def search(
         print_json(search_document(query, events, retriever.collection))
     else:
         for event in events:
-            say(event, retriever.collection)
+            describe_event(event, retriever.collection)
         next_step("atomscope serve")
 
 
-def say(event: Event, collection: Collection) -> None:
+def describe_event(event: Event, collection: Collection) -> None:
     """One event as a person reads it: the steps on stderr, the order on stdout."""
     from engine.retrieval.search import events as e
 

@@ -43,7 +43,7 @@ class Corpus:
     path : Path
         Where it was opened.
     items : DataFrame
-        One row an item (RangeIndex), columns as in ``engine.corpus.items.COLUMNS``.
+        One row per item (RangeIndex), columns as in ``engine.corpus.items.COLUMNS``.
     warnings : list of str
         What was left out or did not match when the corpus was opened, one sentence each.
 
@@ -78,7 +78,7 @@ class Corpus:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (hex) of what the corpus holds; worked out when first asked for.
+        """SHA-256 (hex) of the content of the corpus; computed on first use.
 
         It covers each item's id, split, label, caption and keywords, and its content: for our shards the SHA-256 of
         every shard in ``corpus.json`` (``validate_corpus`` checks that they are true); for files and foreign data sets
@@ -123,7 +123,7 @@ class Corpus:
             raise UnreadableItem(f"{self._ids[item]} is not {'an image' if kind == 'image' else 'a text'}.")
 
 
-def several_captions(count: int, total: int) -> str:
+def several_captions_warning(count: int, total: int) -> str:
     """The sentence that warns of pictures with several captions."""
     return (
         f"{count:,} of {total:,} pictures have several captions; only the first of each is used, but a benchmark asks all "

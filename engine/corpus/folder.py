@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.corpus.base import Corpus, digest_files, digest_items, several_captions
+from engine.corpus.base import Corpus, digest_files, digest_items, several_captions_warning
 from engine.corpus.captions import AUTOMATIC, CaptionRow, read_captions
 from engine.corpus.images import EXTENSIONS, OTHER_PICTURES, UnreadableItem, looks_like_image, read_limited
 from engine.corpus.items import id_fault, items_frame, usual_split
@@ -210,6 +210,6 @@ def _apply(
     if repeated:
         warnings.append(f"{title}: {repeated:,} rows name an image again; only the first row of each is used.")
     if several := sum(len(captions[index]) > 1 for index in captioned):
-        warnings.append(f"{title}: {several_captions(several, len(captioned))}")
+        warnings.append(f"{title}: {several_captions_warning(several, len(captioned))}")
     if missing := len(below) - len(captioned):
         warnings.append(f"{title}: {missing:,} of {len(below):,} images have no row in it.")

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.corpus.base import Corpus, ItemSource, digest_files, digest_items, several_captions
+from engine.corpus.base import Corpus, ItemSource, digest_files, digest_items, several_captions_warning
 from engine.corpus.items import captions_of, id_fault, items_frame, text, usual_split
 from engine.corpus.parquet_images import ParquetImages, image_cell
 from engine.corpus.tables import clean, recognise
@@ -88,7 +88,7 @@ def open_saved(root: Path) -> Corpus:
 
 
 class ArrowImages:
-    """The image columns of memory-mapped Arrow files, one item a row, in the order of the files."""
+    """The image columns of memory-mapped Arrow files, one item per row, in the order of the files."""
 
     def __init__(self, root: Path, names: list[str], columns: list[pa.ChunkedArray]) -> None:
         self._root = root
@@ -191,7 +191,7 @@ def _corpus(title: str, root: Path, parts: list[Columns], images: ItemSource, fi
         columns["id"] = _numbered(columns["split"])
     items = items_frame(columns)
     several = sum(len(said) > 1 for said in columns["captions"])
-    warnings = [several_captions(several, len(items))] if several else []
+    warnings = [several_captions_warning(several, len(items))] if several else []
     digest = lambda: digest_items(items, digest_files(root, files))  # noqa: E731
     return Corpus(title, root, items, images, digest, warnings, columns["captions"])
 

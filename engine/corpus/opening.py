@@ -19,8 +19,8 @@ def open_corpus(path: str | Path, captions: str | Path | None = None) -> Corpus:
     3. a folder with image files, in sub-folders too; a first sub-folder named train, val, test, ... is the split, the
        sub-folders below it are the label. ``captions.csv`` or ``metadata.csv`` in it (or ``.tsv``, ``.jsonl``,
        ``.parquet``) add captions, labels, splits and keywords;
-    4. a folder with ``.txt`` files, one text each, or a ``.txt`` file, one text a line;
-    5. a JSONL, CSV, TSV or Parquet file with a column of texts, one text a row.
+    4. a folder with ``.txt`` files, one text each, or a ``.txt`` file, one text per line;
+    5. a JSONL, CSV, TSV or Parquet file with a column of texts, one text per row.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ _OPEN_FILES = 16
 
 
 class ParquetImages:
-    """The image column of some Parquet files, one item a row, in the order of the files.
+    """The image column of some Parquet files, one item per row, in the order of the files.
 
     The column is either binary or the Image layout of Hugging Face's datasets: struct<bytes: binary, path: string>,
     where a row without bytes names a file beside the Parquet files.

@@ -59,7 +59,7 @@ def write_parquet_corpus(
     Parameters
     ----------
     rows
-        One mapping an item: ``image`` (encoded bytes) and ``id`` are needed, ``caption``, ``label``, ``keywords``,
+        One mapping per item: ``image`` (encoded bytes) and ``id`` are needed, ``caption``, ``label``, ``keywords``,
         ``source``, ``license``, ``credit`` and ``split`` (train, validation, test or none) are optional, and so is
         ``path``, the picture's name for the eye (default: the id).
     sources

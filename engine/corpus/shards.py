@@ -90,7 +90,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def validate_corpus(root: Path, images: bool = True, progress: Progress | None = None) -> list[str]:
-    """Everything that is wrong with a corpus in our format, one sentence a fault; empty if it is sound.
+    """Everything that is wrong with a corpus in our format, one sentence per fault; empty if it is sound.
 
     Parameters
     ----------

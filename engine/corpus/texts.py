@@ -1,4 +1,4 @@
-"""Text corpora: a file with one text a line, a table with a text column, or a folder of ``.txt`` files."""
+"""Text corpora: a file with one text per line, a table with a text column, or a folder of ``.txt`` files."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _GENERIC = re.compile(
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a drawing says about itself."""
+    """The metadata of a drawing."""
 
     title: str
     description: str

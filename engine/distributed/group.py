@@ -89,7 +89,7 @@ class Group:
         return parts
 
     def agreed(self, yes: bool) -> bool:
-        """What the first process says."""
+        """The first process's value, on all processes."""
         return bool(self.sum(torch.tensor(float(yes and self.first), device=_place()))) if self.size > 1 else yes
 
     def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Are an SAE's atoms found again from another seed? Its runs matched with those that are measured."""
+"""Stability over seeds: match the atoms of the measured SAEs with those of runs from other seeds."""
 
 from __future__ import annotations
 

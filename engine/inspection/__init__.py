@@ -1,1 +1,1 @@
-"""Changing what a model computes and seeing what it then says: splicing, editing codes, accounting for a token."""
+"""Live inspection: encode a picture, splice activations back into the model, account for the reconstruction of a token."""

@@ -1,4 +1,4 @@
-"""The ledger of a token: what every atom adds to its reconstruction, what was there before, and what is missing.
+"""The ledger of a token: the contribution of every atom to its reconstruction, the base, and the error that is left.
 
     x = base + sum over the support of contributions + error
 

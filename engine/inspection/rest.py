@@ -1,4 +1,4 @@
-"""From stored activations to what the model makes of them: the rest of the model after a store's layer."""
+"""The rest of a model after the layer whose activations are stored: from activations to image embeddings."""
 
 from __future__ import annotations
 

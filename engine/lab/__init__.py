@@ -1,1 +1,1 @@
-"""Experiments with a known answer."""
+"""SAEs compared with each other: on real activations, and on synthetic ones whose true features are known."""

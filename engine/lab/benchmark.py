@@ -66,7 +66,7 @@ def run(
     seeds: Sequence[int] = (0, 1, 2),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train and score every SAE of ``saes`` on one world a seed.
+    """Train and score every SAE of ``saes`` on one world per seed.
 
     Parameters
     ----------

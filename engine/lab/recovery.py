@@ -1,4 +1,4 @@
-"""Did an SAE find the true features? Directions and codes against those of a known world."""
+"""How well an SAE recovers the true features: its directions and codes against those of a known world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do two SAEs trained from different seeds find the same atoms?
+"""Stability: whether two SAEs trained from different seeds find the same atoms.
 
 Source: Paulo and Belrose, "Sparse Autoencoders Trained on the Same Data Learn Different Features", arXiv 2501.16615: decoder
 directions are matched one to one by the Hungarian algorithm (Kuhn, 1955; scipy's is that of Crouse, 2016).

@@ -1,4 +1,4 @@
-"""Sparse autoencoders: one architecture a file, one contract (``SparseAutoencoder``) for all of them."""
+"""Sparse autoencoders: one architecture per file, one contract (``SparseAutoencoder``) for all of them."""
 
 from engine.sae.base import SAEConfig, SAEOutput, SparseAutoencoder
 from engine.sae.batchtopk import BatchTopKConfig, BatchTopKSAE

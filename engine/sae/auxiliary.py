@@ -22,7 +22,7 @@ class AuxiliaryConfig(LinearConfig):
     """What the configs of the TopK family share."""
 
     k: int = 32
-    """Active atoms a token, on average over a batch where the batch competes."""
+    """Active atoms per token, on average over a batch where the batch competes."""
 
     aux_weight: float = 1 / 32
     """Weight of the auxiliary loss (alpha in the paper)."""
@@ -41,7 +41,7 @@ class AuxiliaryConfig(LinearConfig):
 
 
 class AuxiliarySAE(LinearSAE):
-    """A linear SAE whose dead atoms learn from what the live ones left."""
+    """A linear SAE whose dead atoms learn from the error that the live ones leave."""
 
     config: AuxiliaryConfig
 

@@ -30,7 +30,7 @@ def option(*values: str, default: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class SAEConfig:
-    """What every SAE is built from. The same config and seed give the same SAE."""
+    """The config every SAE is built from. The same config and seed give the same SAE."""
 
     architecture: ClassVar[str]
     """Name in the registry, written to ``config.json``."""
@@ -73,7 +73,7 @@ class SAEConfig:
 
 
 class SAEOutput(NamedTuple):
-    """What one forward pass gives."""
+    """The result of one forward pass."""
 
     x_hat: Tensor
     """Reconstruction of the raw activation, float32 [N, d]."""
@@ -130,7 +130,7 @@ class SparseAutoencoder(nn.Module):
         return self.encode(x), None
 
     def scores(self, x: Tensor) -> Tensor:
-        """Dense [N, M]: by what the atoms of a token are chosen, those that score most; gated atoms at -inf.
+        """Dense [N, M]: the scores by which the atoms of a token are chosen, the largest first; gated atoms at -inf.
 
         The pre-activations, or how far they lie above the threshold where every atom has its own. For a few tokens: this
         is the N x M matrix.

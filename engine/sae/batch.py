@@ -1,4 +1,4 @@
-"""What a forward pass must know of the whole batch, where it sees a part of its tokens only.
+"""Statistics of the whole batch, for a forward pass that sees only a part of its tokens.
 
 Some losses and counts need sums over all tokens of a batch: the variance that the error is divided by, which atoms fired, on
 how many tokens. Every pass is handed the object that knows them. An SAE knows nothing of processes.

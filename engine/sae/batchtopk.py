@@ -1,4 +1,4 @@
-"""The BatchTopK SAE: K active atoms a token on average, shared out over the batch by size.
+"""The BatchTopK SAE: K active atoms per token on average, shared out over the batch by size.
 
 Source: Bussmann et al., "BatchTopK Sparse Autoencoders", arXiv 2412.06410 (the n K largest of a batch's n M
 pre-activations; the threshold of inference is the mean over batches of the smallest positive winner).

@@ -108,7 +108,7 @@ class LinearSAE(SparseAutoencoder):
 
 @torch.no_grad()
 def sparse_start(queries: Tensor, encoder: Tensor) -> Tensor:
-    """For every atom the score [M] that ``START_L0`` atoms a token exceed on average, each atom equally often.
+    """For every atom the score [M] that ``START_L0`` atoms per token exceed on average, each atom equally often.
 
     Ours, for starts from data: of M projections on centred tokens half are positive, and training would spend its first
     thousand steps on getting rid of them.

@@ -34,7 +34,7 @@ class PenaltyConfig(SAEConfig):
     """Weight of the penalty (lambda); where ``target_l0`` is set, the weight that the control starts from."""
 
     target_l0: float = 0.0
-    """Mean active atoms a token that training steers to; 0 keeps the coefficient as it is."""
+    """Mean active atoms per token that training steers to; 0 keeps the coefficient as it is."""
 
     penalty_warmup: int = 100
     """Steps over which the penalty rises linearly from zero. The control begins after them."""

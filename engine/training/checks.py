@@ -1,4 +1,4 @@
-"""Activations that are no numbers are found where batches are read, before they reach a weight."""
+"""Reject NaN and infinite activations when a batch is read, before they reach a weight."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from engine.errors import AtomscopeError
 
 
 def check_finite(batch: TokenBatch, store: ActivationStore) -> None:
-    """Refuse NaN and infinity, named with the shard and row they lie in.
+    """Raise an error that names the shard and row of the first NaN or infinite activation.
 
-    One sum a batch: it is finite unless an entry is not, or the numbers are so large that they overflow together.
+    One sum per batch: it is finite unless an entry is not, or the numbers are so large that they overflow together.
 
     Raises
     ------

@@ -13,7 +13,7 @@ FOLDER = "tensorboard"
 
 
 class Curves:
-    """Writes every finished row of the log of every trainee, one TensorBoard run an SAE.
+    """Writes every finished row of the log of every trainee, one TensorBoard run per SAE.
 
     Raises
     ------
@@ -44,7 +44,7 @@ class Curves:
                     writer.add_scalar(key, value, int(row["step"]))
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write the buffered rows and close the files."""
         for writer in self._writers:
             writer.close()
 

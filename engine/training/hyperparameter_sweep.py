@@ -1,4 +1,4 @@
-"""Running a sweep: one pass over the data for each seed, all SAEs in every pass, and one table of what came out."""
+"""Run a hyperparameter sweep: one pass over the data for each seed, all SAEs in every pass, and one table of the results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run_sweep(sweep: HyperparameterSweep, progress: Progress | None = None, tens
 
 
 def plan(sweep: HyperparameterSweep) -> pd.DataFrame:
-    """What a sweep trains, one row an SAE and seed, with how far each is: ``new``, ``unfinished`` or ``finished``."""
+    """What a sweep trains, one row per SAE and seed, and the state of each: ``new``, ``unfinished`` or ``finished``."""
     rows = []
     for seed, options in sweep.passes.items():
         folder = sweep.folder(seed)
@@ -65,7 +65,7 @@ def plan(sweep: HyperparameterSweep) -> pd.DataFrame:
 
 
 def summary(sweep: HyperparameterSweep) -> pd.DataFrame:
-    """One row an SAE and seed: where it is and the last figures of its log."""
+    """One row per SAE and seed: its folder and the last figures of its log."""
     rows: list[dict[str, Any]] = []
     for seed in sweep.passes:
         for spec in sweep.specs:

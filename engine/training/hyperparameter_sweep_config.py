@@ -1,4 +1,4 @@
-"""A sweep as a TOML file: which activations, which seeds, which SAEs with which settings.
+"""A hyperparameter sweep as a TOML file: which activations, which seeds, which SAEs with which settings.
 
     store = "STORE"                 # paths are relative to where the command is run
     out = "FOLDER"
@@ -54,7 +54,7 @@ _OWN = ("architecture", "name", "lr", "seed")
 
 @dataclass(frozen=True)
 class HyperparameterSweep:
-    """What a sweep file says, checked and with its grids written out.
+    """The content of a sweep file, checked, with its grids written out.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def read_sweep(path: Path) -> HyperparameterSweep:
     return HyperparameterSweep(Path(document["store"]), Path(document["out"]), passes, specs)
 
 
-def guided(run: Path) -> list[float]:
+def l0_targets(run: Path) -> list[float]:
     """Half, equal and double the mean L0 that the finished training ``run`` ended at.
 
     Raises
@@ -184,7 +184,7 @@ def _values(key: str, value: Any) -> list[Any]:
     if isinstance(value, str) and value.startswith(GUIDE):
         if key not in ("k", "target_l0"):
             raise InputError(f"Only k and target_l0 can be guided by a run, not {key!r}.")
-        found = guided(Path(value.removeprefix(GUIDE)))
+        found = l0_targets(Path(value.removeprefix(GUIDE)))
         return [max(1, round(each)) for each in found] if key == "k" else [round(each, 2) for each in found]
     if isinstance(value, list):
         if not value:

@@ -38,7 +38,7 @@ def train_on_store(
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> list[TrainedRun]:
-    """Train each of ``saes`` on the store at ``acts``; under torchrun in this process's share.
+    """Train each of ``saes`` on the store at ``acts``; under torchrun this process trains its share.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One SAE of a training: what it is, and the settings that are its own where others train beside it."""
+"""``TrainSpec``: one SAE to train, with the settings that differ from those of the SAEs trained beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.sae import SAEConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec:
-    """An SAE to train. What is None is taken from the ``TrainConfig`` that all share."""
+    """One SAE to train. Settings that are None come from the ``TrainConfig`` that all SAEs of the run share."""
 
     config: SAEConfig
 
@@ -34,13 +34,13 @@ class TrainSpec:
             raise InputError("training: lr must be positive.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything of its own that decides the result, JSON-ready."""
+        """Its config and its own settings, JSON-ready: what decides the result beside the ``TrainConfig``."""
         own = {"seed": self.seed, "lr": self.lr}
         return self.config.to_dict() | {key: value for key, value in own.items() if value is not None}
 
 
 def run_names(specs: Sequence[TrainSpec]) -> list[str]:
-    """A folder name for each spec: its own, or its architecture, numbered from the second of a kind on.
+    """A folder name for each SAE: its own name, or its architecture, numbered from the second of a kind on.
 
     Raises
     ------

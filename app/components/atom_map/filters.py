@@ -28,7 +28,7 @@ class AtomFilter:
     high: float = math.inf
 
     def mask(self, atoms: pd.DataFrame) -> np.ndarray:
-        """Boolean array, one entry an atom of ``atoms`` (columns as in ``atoms.parquet``)."""
+        """Boolean array, one entry per atom of ``atoms`` (columns as in ``atoms.parquet``)."""
         keep = np.ones(len(atoms), dtype=bool)
         if self.hide:
             keep &= ~atoms["status"].isin(self.hide).to_numpy()

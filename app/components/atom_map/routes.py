@@ -1,7 +1,7 @@
 """What the atom map fetches by itself: plotly.js, its own modules, columns as typed arrays, sets of atoms, atom cards.
 
 Everything hangs below an address that names its content (a version, a hash, an atlas key), so a browser may keep it for
-ever. Numbers travel little-endian and raw: float32 coordinates and colours, one bit an atom for filters.
+ever. Numbers travel little-endian and raw: float32 coordinates and colours, one bit per atom for filters.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def is_heavy_tailed(values: np.ndarray) -> bool:
 
 def color_scale(values: pd.Series) -> Scale:
     """Colours of a column: log when it is heavy-tailed; limits at the 1st and 99th percentile, so that an outlier does not
-    flatten the rest. ``values``: one number an atom, NaN where it has none."""
+    flatten the rest. ``values``: one number per atom, NaN where it has none."""
     return _scale(values, log=is_heavy_tailed(values.to_numpy(dtype=np.float64)), robust=True)
 
 

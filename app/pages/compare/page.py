@@ -107,7 +107,7 @@ def _ask(session: CompareSession, atlas: Atlas, chosen: list[ComparedSAE], item:
     """Hand in what the page will show, once."""
     keys = tuple(sae.key for sae in chosen)
     if len(chosen) > 1:
-        session.ask(("match", atlas.key, keys), partial(worker.match, chosen=chosen, load=_load))
+        session.ask(("match", atlas.key, keys), partial(worker.match_atoms, chosen=chosen, load=_load))
     if item is not None and not _missing(atlas):
         session.ask(("look", atlas.key, keys, item), partial(_look, atlas=atlas, chosen=chosen, item=item))
 
@@ -119,7 +119,7 @@ def _look(job: Job[worker.ThroughSAE], atlas: Atlas, chosen: list[ComparedSAE], 
     def picture() -> Image.Image:
         return decode_image(atlas.thumbnail(item))
 
-    worker.look(job, chosen, _load, encoder, picture)
+    worker.encode_picture(job, chosen, _load, encoder, picture)
 
 
 def _load(sae: ComparedSAE) -> SparseAutoencoder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app import atlas_ui, state, ui, urls
-from app.atlas_ui.figures import MEANING, written
+from app.atlas_ui.figures import MEANING, format_figure
 from app.atlas_ui.heat import heat_png, patches, scale_png
 from app.pages.compare import charts
 from app.pages.compare.saes import ComparedSAE
@@ -124,7 +124,7 @@ def _figure(sae: ComparedSAE, name: str) -> float | None:
 def _written(name: str, value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.1%}" if name in ("fidelity", "stability") else written(name, value)
+    return f"{value:.1%}" if name in ("fidelity", "stability") else format_figure(name, value)
 
 
 def _settings(sae: ComparedSAE) -> str:

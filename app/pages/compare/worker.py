@@ -29,7 +29,7 @@ class SAEOverlap:
 Saes = Callable[[ComparedSAE], "SparseAutoencoder"]
 
 
-def match(job: Job[SAEOverlap], chosen: Sequence[ComparedSAE], load: Saes) -> None:
+def match_atoms(job: Job[SAEOverlap], chosen: Sequence[ComparedSAE], load: Saes) -> None:
     """In the worker: match the first SAE's atoms with those of each other."""
     first = load(chosen[0]).directions()
     job.start("Matching atoms", len(chosen) - 1, "SAEs")
@@ -40,7 +40,7 @@ def match(job: Job[SAEOverlap], chosen: Sequence[ComparedSAE], load: Saes) -> No
         job.advance()
 
 
-def look(
+def encode_picture(
     job: Job[ThroughSAE],
     chosen: Sequence[ComparedSAE],
     load: Saes,

@@ -66,14 +66,14 @@ def _concept() -> None:
     )
 
 
-def _sequence(atlas: Atlas) -> ordering.Order:
+def _sequence(atlas: Atlas) -> ordering.AtomOrder:
     """The atoms that Previous and Next visit, in the order and of the statuses the toolbar says."""
     by = st.session_state.get("concepts_sort")
     shown = st.session_state.get("concepts_show") or STATUSES[:3]
     return ordering.order(atlas, by if by in ordering.ORDERS else "id", tuple(s for s in STATUSES if s in shown))
 
 
-def _toolbar(atlas: Atlas) -> view.Options:
+def _toolbar(atlas: Atlas) -> view.ViewOptions:
     st.button(
         "Previous", key="concepts_previous", icon=":material/arrow_back:", shortcut="Left", on_click=_step, args=(-1,)
     )
@@ -110,7 +110,7 @@ def _toolbar(atlas: Atlas) -> view.Options:
         return _view_options()
 
 
-def _view_options() -> view.Options:
+def _view_options() -> view.ViewOptions:
     top = st.segmented_control(
         "Examples", COUNTS, default=16, key="concepts_n", bind="query-params", required=True, help="Top exemplars shown"
     )
@@ -135,7 +135,7 @@ def _view_options() -> view.Options:
         bind="query-params",
         help="Which atoms Previous and Next visit.",
     )
-    return view.Options(top or 16, heat if heat in HEATS else "atom", outline)
+    return view.ViewOptions(top or 16, heat if heat in HEATS else "atom", outline)
 
 
 def _results(atlas: Atlas) -> None:

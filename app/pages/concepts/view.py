@@ -24,7 +24,7 @@ RESULTS = 12
 
 
 @dataclass(frozen=True)
-class Options:
+class ViewOptions:
     """What the person chose under View: pictures shown, what the heat is scaled by, whether the peak is framed."""
 
     top: int = 16
@@ -32,7 +32,7 @@ class Options:
     outline: bool = True
 
 
-def body(atlas: Atlas, atom: int, options: Options) -> Html:
+def body(atlas: Atlas, atom: int, options: ViewOptions) -> Html:
     """Everything about one atom."""
     about = atlas.atoms.iloc[atom]
     if about["status"] == "dead":
@@ -68,7 +68,7 @@ def body(atlas: Atlas, atom: int, options: Options) -> Html:
     return tag("article", _head(atlas, atom, about), main, beside, _aside(atlas, atom), cls="as-atom-page")
 
 
-def _scale(atlas: Atlas, options: Options) -> Html | None:
+def _scale(atlas: Atlas, options: ViewOptions) -> Html | None:
     """What the marks of the tokens mean."""
     if options.heat == "off":
         return None
@@ -206,7 +206,7 @@ def results(atlas: Atlas, words: str, found: list[search.AtomMatch]) -> Html:
     )
 
 
-def prefetch(atlas: Atlas, atoms: list[int], options: Options) -> list[str]:
+def prefetch(atlas: Atlas, atoms: list[int], options: ViewOptions) -> list[str]:
     """URLs of the first pictures of the atoms the person is likely to open next."""
     if atlas.is_text:
         return []

@@ -1,4 +1,4 @@
-"""The figures of the Activation counts page: support size per token, firing count per atom. Pure functions of an atlas."""
+"""The figures of the Activation counts page: support size per token, firing count per atom."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def summary(atlas: Atlas) -> SupportSummary:
 
 @derived
 def size_histogram(atlas: Atlas, most: int = 60) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Edges [B + 1] and counts [B] of the support sizes of all patches, whole numbers a bin."""
+    """Edges [B + 1] and counts [B] of the support sizes of all patches, whole numbers per bin."""
     sizes = patch_sizes(atlas)
     top = int(sizes.max()) + 1
     width = max(1, -(-top // most))

@@ -39,7 +39,7 @@ _WORD = re.compile(r"[^\W\d_][\w'-]+")
 
 
 def selection_table(atlas: Atlas, atoms: NDArray[np.int64]) -> pd.DataFrame:
-    """One row an atom (column ``atom``), most frequent first, with the columns of ``TABLE_COLUMNS`` the atlas has."""
+    """One row per atom (column ``atom``), most frequent first, with the columns of ``TABLE_COLUMNS`` the atlas has."""
     table = atlas.atoms.iloc[atoms].copy()
     names = atlas.clusters["label"]
     table["cluster_label"] = names.reindex(table["cluster"]).fillna("").to_numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app import atlas_ui, ui
-from app.atlas_ui.figures import MEANING, number, written
+from app.atlas_ui.figures import MEANING, format_figure, number
 from app.ui.html import Html, tag
 from engine.atlas.format.measured import baselines, held_out
 
@@ -34,7 +34,7 @@ def headline(atlas: Atlas) -> Html:
             value, where = whole.get(name), "whole corpus"
         words = dict(ROWS)[name]
         note = where if value is not None else "not measured: atomscope evaluate --write"
-        shown.append(ui.Figure(words, written(name, value), MEANING[name], note))
+        shown.append(ui.Figure(words, format_figure(name, value), MEANING[name], note))
     return ui.figures(shown)
 
 
@@ -58,7 +58,7 @@ def comparison(atlas: Atlas) -> Html | None:
         tag(
             "tr",
             tag("td", title),
-            [tag("td", written(name, number(figures.get(name)))) for name, _ in names],
+            [tag("td", format_figure(name, number(figures.get(name)))) for name, _ in names],
             cls="as-this" if i == 0 else None,
         )
         for i, (title, figures) in enumerate(rows)

@@ -16,7 +16,7 @@ _OURS = (*write(Request()), "step", "candidate")
 
 
 def follow_address(session: RetrievalSession) -> None:
-    """Do what the address says, unless that is what is shown already; write it where the session has moved on."""
+    """Show the search that the address asks for, unless it is shown already; write it where the session has moved on."""
     if session.unwritten:
         show_address(session)
         return

@@ -90,7 +90,7 @@ def _welcome(session: RetrievalSession) -> None:
     if entry is None or entry.corpus is None:
         ui.empty("This corpus cannot be opened", entry.problem if entry is not None else "It is not in the list.")
         return
-    pictures.begin(session, entry)
+    pictures.first_pictures(session, entry)
     title = ui.plain(models.mllm_title())
     note = models.DEMO_NOTE if models.mllm() == models.DEMO else "Named with `atomscope serve --mllm`."
     st.caption(
@@ -124,25 +124,25 @@ def _step(session: RetrievalSession, run: SearchRun, outcome: Outcome) -> None:
     if entry is None or entry.corpus is None:
         return
     picture = pictures.source(session, entry, request)
-    scene = StepContext(entry.content, entry.corpus.items, request, run.answer, picture, session.picked)
-    ui.live(funnel(scene, outcome), key="retrieval_funnel")
+    context = StepContext(entry.content, entry.corpus.items, request, run.answer, picture, session.picked)
+    ui.live(funnel(context, outcome), key="retrieval_funnel")
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key="retrieval_stepper"):
         st.button("", key="retrieval_previous", icon=":material/arrow_back:", shortcut="Left", on_click=_go, args=(-1,))
         st.button("", key="retrieval_next", icon=":material/arrow_forward:", shortcut="Right", on_click=_go, args=(1,))
         ui.live(stepper(session.step, outcome), key="retrieval_steps", on_event=_on_event)
     if session.step == "concepts":
-        _concepts(session, scene, outcome)
+        _concepts(session, context, outcome)
     elif session.step == "export":
-        _export(scene, outcome)
+        _export(context, outcome)
     else:
-        ui.live(BODIES[session.step](scene, outcome), key="retrieval_body", on_event=_on_event)
+        ui.live(BODIES[session.step](context, outcome), key="retrieval_body", on_event=_on_event)
     if session.step == "enhance" and request.enhance == "off" and outcome.scored:
         st.button("Search again with enhancement", key="retrieval_enhance_now", on_click=_enhance_now)
     note = models.DEMO_NOTE if models.mllm() == models.DEMO else ""
     ui.live(models_line(outcome, models.mllm_title(), note), key="retrieval_models")
 
 
-def _concepts(session: RetrievalSession, scene: StepContext, outcome: Outcome) -> None:
+def _concepts(session: RetrievalSession, context: StepContext, outcome: Outcome) -> None:
     atlas = state.atlas()
     job = session.encode(atlas, outcome)
     if job is None:
@@ -156,12 +156,12 @@ def _concepts(session: RetrievalSession, scene: StepContext, outcome: Outcome) -
     if job.state == "failed":
         failed("Concepts cannot be shown", job)
     if encoded:
-        ui.live(concepts(atlas, scene, outcome, encoded), key="retrieval_body", on_event=_on_event)
+        ui.live(concepts(atlas, context, outcome, encoded), key="retrieval_body", on_event=_on_event)
 
 
-def _export(scene: StepContext, outcome: Outcome) -> None:
-    captions = {row.entry.item: scene.caption(row.entry.item) for row in outcome.rows}
-    document = as_json(outcome, scene.request, captions, scene.answer)
+def _export(context: StepContext, outcome: Outcome) -> None:
+    captions = {row.entry.item: context.caption(row.entry.item) for row in outcome.rows}
+    document = as_json(outcome, context.request, captions, context.answer)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="retrieval_export"):
         for label, data, name, kind in (
             ("Candidates as CSV", as_csv(outcome, captions), "retrieval.csv", "text/csv"),
@@ -172,9 +172,9 @@ def _export(scene: StepContext, outcome: Outcome) -> None:
             )
         st.caption(
             "The address of this page repeats the search"
-            + (", except for the uploaded picture, which stays on your machine." if scene.request.upload else ".")
+            + (", except for the uploaded picture, which stays on your machine." if context.request.upload else ".")
         )
-    ui.live(results_table(scene, outcome), key="retrieval_body")
+    ui.live(results_table(context, outcome), key="retrieval_body")
 
 
 # What a person does.

@@ -49,7 +49,7 @@ def controls(session: RetrievalSession, entry: corpora.CorpusEntry | None) -> No
     ui.live(tag("div", _buttons(entry, rows), more), key="retrieval_picks", on_event=_on_event)
 
 
-def begin(session: RetrievalSession, entry: corpora.CorpusEntry) -> None:
+def first_pictures(session: RetrievalSession, entry: corpora.CorpusEntry) -> None:
     """Pictures to begin with, before the first search."""
     assert entry.corpus is not None  # the caller has looked
     rows = offered(entry, "", session.offered, BEGIN_WITH)

@@ -1,4 +1,4 @@
-"""What goes on while a search waits, loads or reads: how far it is, the button that stops it, and when to look again."""
+"""The state of a search that waits, loads or reads: how far it is, the button that stops it, and when to look again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every step of the Retrieval page draws with: whose pictures and captions these are, and how an item is shown."""
+"""What the steps of the Retrieval page share: the search that is shown, and how its pictures and captions are drawn."""
 
 from __future__ import annotations
 

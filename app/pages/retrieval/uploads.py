@@ -44,7 +44,7 @@ class Upload:
 
 
 def check(data: bytes, name: str) -> Upload:
-    """Decode what a person sent; what it is, its bytes say, not its name.
+    """Decode an uploaded file. Its bytes decide the format, not its name.
 
     Raises
     ------

@@ -31,7 +31,7 @@ CACHES = {
 # Around the steps.
 
 
-def funnel(scene: StepContext, outcome: Outcome) -> Html:
+def funnel(context: StepContext, outcome: Outcome) -> Html:
     """The stages from the gallery to one answer: how many items each leaves, and how long it took."""
     pool, done = outcome.pool, outcome.done
     took = done.seconds if done is not None else {}
@@ -54,11 +54,11 @@ def funnel(scene: StepContext, outcome: Outcome) -> Html:
         blocks.append(
             tag(
                 "li",
-                scene.pic(first.entry.item, failed=first.status == "failed"),
+                context.pic(first.entry.item, failed=first.status == "failed"),
                 tag(
                     "span",
                     tag("em", "first" if done is not None else "first so far"),
-                    tag("b", cut(scene.caption(first.entry.item), 60)),
+                    tag("b", cut(context.caption(first.entry.item), 60)),
                     tag("em", _why(first, outcome)),
                 ),
                 cls="as-first",
@@ -127,17 +127,17 @@ def _note(identity: dict[str, object]) -> str:
 # In several steps.
 
 
-def chooser(scene: StepContext, outcome: Outcome, row: PoolRow) -> Html:
+def chooser(context: StepContext, outcome: Outcome, row: PoolRow) -> Html:
     """The scored candidates as small pictures; a click chooses the one the step is about."""
     small = [
         tag(
             "button",
-            scene.pic(other.entry.item),
+            context.pic(other.entry.item),
             tag("em", other.place),
             cls="as-on" if other is row else None,
             data_on="pick",
             data_value=other.entry.item,
-            aria_label=f"Candidate {other.place}: {scene.caption(other.entry.item)}",
+            aria_label=f"Candidate {other.place}: {context.caption(other.entry.item)}",
         )
         for other in outcome.final
         if other.status == "scored"
@@ -145,7 +145,7 @@ def chooser(scene: StepContext, outcome: Outcome, row: PoolRow) -> Html:
     return tag("div", small, cls="as-chooser")
 
 
-def nothing(sentence: str) -> Html:
+def empty_step(sentence: str) -> Html:
     """A step that has nothing to show, and why."""
     return tag("section", tag("p", sentence, cls="as-caption"), cls="as-step")
 

@@ -1,4 +1,4 @@
-"""The saved state of the pass, from which a pass that was killed goes on."""
+"""The saved state of the pass, from which a pass that was killed continues."""
 
 from __future__ import annotations
 

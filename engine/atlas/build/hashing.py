@@ -1,4 +1,4 @@
-"""Deterministic choices: whether something is sampled depends on what it is, never on the order it came in."""
+"""Deterministic sampling: whether something is chosen depends on its number alone, never on the order of the data."""
 
 from __future__ import annotations
 

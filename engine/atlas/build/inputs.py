@@ -1,4 +1,4 @@
-"""What a build is given, opened and checked before any work begins."""
+"""The inputs of a build, opened and checked before any work begins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAE_FILES = ("config.json", "weights.safetensors")
 
 @dataclass(frozen=True)
 class BuildInputs:
-    """What one build reads.
+    """The inputs of one build.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class BuildInputs:
     device: torch.device
 
     def of_the_pass(self) -> dict[str, Any]:
-        """What decides what the pass over the tokens finds, JSON-ready: another value means another pass."""
+        """Everything that the result of the pass over the tokens depends on, JSON-ready: a change means a new pass."""
         return {
             "sae": [sha256(self.sae_folder / name) for name in SAE_FILES],
             "activations": self.store.hash,
@@ -58,7 +58,7 @@ class BuildInputs:
         }
 
     def of_the_rest(self) -> dict[str, Any]:
-        """What decides what is made of it, JSON-ready: another value means other later stages."""
+        """Everything else that the later stages depend on, JSON-ready: a change means that they run again."""
         hashes = [sha256(folder / name) for folder in self.baselines.values() for name in SAE_FILES]
         return {"baselines_sha256": hashes, **self.options.of_the_rest()}
 

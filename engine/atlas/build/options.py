@@ -57,7 +57,7 @@ class AtlasOptions:
                 raise InputError(f"The baseline name {name!r} becomes a folder: use letters, digits, - and _ only.")
 
     def of_the_pass(self) -> dict[str, Any]:
-        """The options that decide what the pass over the tokens finds, JSON-ready."""
+        """The options on which the result of the pass over the tokens depends, JSON-ready."""
         return {"top_n": self.top_n, "sample_items": self.sample_items}
 
     def of_the_rest(self) -> dict[str, Any]:

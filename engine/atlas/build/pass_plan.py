@@ -1,4 +1,4 @@
-"""Stage 2, what the pass must know before it begins: histogram edges, the numbers of the labels, the size of the token sample."""
+"""Stage 2, decided before the pass begins: histogram edges, the numbers of the labels, the size of the token sample."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABEL_CELLS = 50_000_000
 
 @dataclass(frozen=True)
 class PassPlan:
-    """What the pass counts and how finely.
+    """The counted labels, the histogram edges and the sample size of one pass.
 
     Attributes
     ----------

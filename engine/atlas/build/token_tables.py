@@ -1,4 +1,4 @@
-"""What the pass notes of every token: support size and threshold, in files, so that memory does not grow with the items."""
+"""Support size and threshold of every token, written to files by the pass, so that memory does not grow with the items."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def hold_work_folder(out: Path) -> Iterator[Path]:
 
 
 def begin(work: Path, of_the_pass: dict[str, Any], of_the_rest: dict[str, Any]) -> str:
-    """Keep what an earlier build left as far as it fits; returns when the first one began, UTC, ISO 8601.
+    """Keep the results of an earlier build that still apply; returns when the first one began, UTC, ISO 8601.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Header:
 
     @property
     def title(self) -> str:
-        """What the atlas is called."""
+        """The title of the atlas."""
         return str(self.meta.get("title") or self.path.name)
 
     @property
@@ -86,7 +86,7 @@ class Header:
 
 
 def check_header(meta: Any, folder: Path) -> None:
-    """Refuse what is no atlas of a major version this program reads.
+    """Raise an error unless this is the header of an atlas with a major version that this program reads.
 
     Raises
     ------

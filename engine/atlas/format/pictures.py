@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.atlas.format.header import Header, corpus_folder
-from engine.atlas.format.reading import GroupedTable, damaged, open_parquet
+from engine.atlas.format.reading import GroupedTable, damaged_file, open_parquet
 from engine.atlas.format.schema import THUMBS_PER_GROUP
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class PictureReader:
         counts = [open_parquet(shard.path).metadata.num_rows for shard in self._shards]
         n_items = self._header.n_items
         if sum(counts) != n_items:
-            raise damaged(self._header.path / "thumbs", f"it holds {sum(counts)} pictures for {n_items} items")
+            raise damaged_file(self._header.path / "thumbs", f"it holds {sum(counts)} pictures for {n_items} items")
         return np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
 
     @cached_property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.atlas.format.header import Header, check_header
 from engine.atlas.format.pictures import PictureReader
-from engine.atlas.format.reading import GroupedTable, damaged, frame, open_parquet, read_whole
+from engine.atlas.format.reading import GroupedTable, damaged_file, frame, open_parquet, read_whole
 from engine.atlas.format.sampled import SampledCodes
 from engine.atlas.format.texts import Snippets, snippets_of
 from engine.errors import InputError
@@ -133,7 +133,7 @@ class Atlas(Header):
         """Bin edges [B + 1] and the atom's token counts [B]; the outer bins also take what lies outside."""
         rows = self._histograms.rows("atom", self.check_atom(atom), self._per_group)
         if rows.num_rows != 1:
-            raise damaged(self._histograms.path, f"atom {atom} has {rows.num_rows} rows")
+            raise damaged_file(self._histograms.path, f"atom {atom} has {rows.num_rows} rows")
         return self.histogram_edges, rows.column("counts")[0].values.to_numpy()
 
     def labels(self, atom: int) -> pd.DataFrame:
@@ -226,5 +226,5 @@ class Atlas(Header):
         values = read_whole(self.path / file, [column]).column(column).combine_chunks()
         flat = values.flatten().to_numpy(zero_copy_only=False).astype(dtype, copy=False)
         if flat.size not in (0, self.n_items * self.n_positions):
-            raise damaged(self.path / file, f"{column} does not hold {self.n_positions} values an item")
+            raise damaged_file(self.path / file, f"{column} does not hold {self.n_positions} values an item")
         return flat.reshape(-1, self.n_positions)

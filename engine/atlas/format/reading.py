@@ -52,12 +52,12 @@ class GroupedTable:
                 return known
             file = self._open()
             if not 0 <= number < file.num_row_groups:
-                raise damaged(self.path, f"it has no row group {number}")
+                raise damaged_file(self.path, f"it has no row group {number}")
             try:
                 # One thread: a group is small, and starting Arrow's pool costs more than it saves.
                 table = file.read_row_group(number, columns=self._columns, use_threads=False).combine_chunks()
             except (pa.ArrowException, OSError) as error:
-                raise damaged(self.path, str(error)) from None
+                raise damaged_file(self.path, str(error)) from None
             self._groups.put(number, table)
             return table
 
@@ -82,7 +82,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     except FileNotFoundError:
         raise InputError(f"{path} is missing: the atlas is not whole. Build it again with `atomscope atlas`.") from None
     except (pa.ArrowException, OSError) as error:
-        raise damaged(path, str(error)) from None
+        raise damaged_file(path, str(error)) from None
 
 
 def read_whole(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -97,11 +97,11 @@ def read_whole(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         return file.read(columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise damaged(path, str(error)) from None
+        raise damaged_file(path, str(error)) from None
 
 
-def damaged(path: Path, reason: str) -> InputError:
-    """The sentence for a file that cannot be read."""
+def damaged_file(path: Path, reason: str) -> InputError:
+    """The error for a file that cannot be read."""
     line = " ".join(reason.split())[:200]
     return InputError(f"{path} is damaged ({line}). `atomscope validate {path.parent}` lists every fault of the atlas.")
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.atlas.format.header import Header
-from engine.atlas.format.reading import GroupedTable, damaged, frame
+from engine.atlas.format.reading import GroupedTable, damaged_file, frame
 from engine.atlas.format.schema import TOKENS_PER_GROUP
 
 
@@ -64,6 +64,6 @@ class SampledCodes:
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise damaged(path, str(error)) from None
+            raise damaged_file(path, str(error)) from None
         self._arrays[name] = array
         return array

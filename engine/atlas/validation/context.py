@@ -1,4 +1,4 @@
-"""What the checks of single files share: the header, the files that are sound, and the small tables in memory."""
+"""Data that the checks of single files share: the header, the files that are sound, and the small tables in memory."""
 
 from __future__ import annotations
 

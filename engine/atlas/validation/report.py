@@ -15,7 +15,7 @@ from engine.errors import AtomscopeError
 
 
 class CheckStopped(Exception):
-    """The rest of a check cannot run on what was found."""
+    """Raised when the rest of a check cannot run because of the faults already found."""
 
 
 class FaultReport:

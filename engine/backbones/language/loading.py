@@ -9,7 +9,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from engine.backbones import checkpoints
-from engine.backbones.blocks import listened_block, rehearse
+from engine.backbones.blocks import listened_block, probe_block
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.spec import TEXT_TOKENS, LanguageSpec, check_choice, layer_index
 from engine.errors import InputError
@@ -55,7 +55,7 @@ def load_language_backbone(
     n_layers = int(config.num_hidden_layers)
     index = layer_index(layer, n_layers, name)
     longest = getattr(config, "max_position_embeddings", None)
-    with checkpoints.explained(source):
+    with checkpoints.checkpoint_errors(source):
         tokenizer = AutoTokenizer.from_pretrained(source.location, **source.access)
         model = AutoModelForCausalLM.from_pretrained(
             source.location, config=config, dtype=torch.float32, **source.access
@@ -71,7 +71,7 @@ def load_language_backbone(
     if device.type == "cpu":
         use_fast_linear(model)
     ids = torch.full((1, len(lead) + context), separator, device=device)
-    after, _ = rehearse(
+    after, _ = probe_block(
         block, site, lambda: model.base_model(ids, use_cache=False), name, f"{ids.shape[1]} tokens", "chunks"
     )
     if after.shape[:2] != ids.shape:

@@ -26,7 +26,7 @@ _BATCH = 1024
 
 
 class PackedTexts(Corpus):
-    """Chunks of a text corpus; one item a chunk, whose ``caption`` is its decoded text.
+    """Chunks of a text corpus; one item per chunk, whose ``caption`` is its decoded text.
 
     Attributes
     ----------
@@ -141,20 +141,70 @@ class _Stream:
 
 
 def token_text(tokenizer: Any, ids: Sequence[int] | NDArray[np.int32]) -> tuple[str, NDArray[np.int32]]:
-    """The text of tokens, and where each of them begins in it (characters, int32 [n])."""
-    parts: list[str] = []
-    starts = np.zeros(len(ids), np.int32)
-    length, waiting = 0, 0
-    for place in range(len(ids)):
-        starts[place] = length
-        # Bytes of one character may be spread over tokens: the character belongs to the token that completes it.
-        waiting += 1
-        piece = tokenizer.decode(
-            [int(t) for t in ids[place + 1 - waiting : place + 1]], clean_up_tokenization_spaces=False
+    """The text of tokens, and where each of them begins in it (characters, int32 [n]).
+
+    The text is ``tokenizer.decode(ids)``, so spaces and characters of several bytes are those of the tokenizer, whatever its
+    kind: a token alone may decode to less (Llama's decoder strips the space in front of a word) or to no character at all.
+    A token therefore begins where the text of the tokens before it ends; one that only holds some bytes of a character begins
+    with that character.
+    """
+    tokens = [int(token) for token in ids]
+    if not tokens:
+        return "", np.zeros(0, np.int32)
+    text = _decoded(tokenizer, tokens)
+    ends = _ends_by_window(tokenizer, tokens)
+    if ends is None or ends[-1] != len(text) or not _agree(tokenizer, tokens, ends):
+        ends = _ends_by_prefix(tokenizer, tokens, text)
+    starts = np.zeros(len(tokens), np.int32)
+    starts[1:] = np.minimum(ends[:-1], len(text))
+    return text, starts
+
+
+_UNFINISHED = "\ufffd"
+"""What a decoder puts for bytes that are no whole character."""
+
+
+def _decoded(tokenizer: Any, tokens: list[int]) -> str:
+    return str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
+
+
+def _ends_by_window(tokenizer: Any, tokens: list[int]) -> NDArray[np.int64] | None:
+    """Where the text of the first n tokens ends, from what each adds behind the few before it: linear in the tokens."""
+    ends = np.zeros(len(tokens), np.int64)
+    begin, done, length = 0, 0, 0
+    known = ""
+    for place in range(len(tokens)):
+        seen = _decoded(tokenizer, tokens[begin : place + 1])
+        if not seen.startswith(known):
+            return None
+        if not seen.endswith(_UNFINISHED):
+            length += len(seen) - len(known)
+            # The next window begins with the token before this one, which a decoder may need to see.
+            begin, done = done, place + 1
+            known = _decoded(tokenizer, tokens[begin:done])
+        ends[place] = length
+    return ends
+
+
+def _agree(tokenizer: Any, tokens: list[int], ends: NDArray[np.int64]) -> bool:
+    """Whether a few of ``ends`` are those of the whole prefix: windows are a shortcut, not a proof."""
+    for count in {len(tokens) // 2, len(tokens) // 3, len(tokens) - 1} - {0}:
+        prefix = _decoded(tokenizer, tokens[:count])
+        if not prefix.endswith(_UNFINISHED) and ends[count - 1] != len(prefix):
+            return False
+    return True
+
+
+def _ends_by_prefix(tokenizer: Any, tokens: list[int], text: str) -> NDArray[np.int64]:
+    """Where the text of the first n tokens ends, by decoding every prefix: for decoders that look far back."""
+    ends = np.zeros(len(tokens), np.int64)
+    last = 0
+    for place in range(len(tokens)):
+        prefix = _decoded(tokenizer, tokens[: place + 1])
+        shared = next(
+            (i for i, (a, b) in enumerate(zip(prefix, text, strict=False)) if a != b), min(len(prefix), len(text))
         )
-        if "�" in piece and waiting < 4 and place + 1 < len(ids):
-            continue
-        parts.append(piece)
-        length += len(piece)
-        waiting = 0
-    return "".join(parts), starts
+        last = max(last, shared)
+        ends[place] = last
+    ends[-1] = len(text)
+    return ends

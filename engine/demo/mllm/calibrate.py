@@ -54,7 +54,7 @@ def pool_log_odds(
 
 
 def fit_prior(odds: NDArray[np.float32], cosines: NDArray[np.float32], right: NDArray[np.bool_]) -> dict[str, Any]:
-    """The prior in nats a unit of cosine, and recall@1 of both orders.
+    """The prior in nats per unit of cosine, and recall@1 of both orders.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The saved state of a training, from which a killed one goes on."""
+"""The saved state of a training, from which a training that was killed continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo model learns from: the losses on one group of pictures and captions."""
+"""The losses that train the demo model, on one group of pictures and captions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def group_losses(
     adapted: AdaptedModel,
     material: TrainingPairs,
     members: np.ndarray,
-    wording: JudgementQuestion,
+    judgement: JudgementQuestion,
     rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     """The losses on one group of hard negatives: judging every pair, ranking rows and columns, describing.
@@ -33,9 +33,9 @@ def group_losses(
     adapted.model.train()
     captions = [phrase(material.captions[i], material.keywords[i], rng) for i in members]
     own = [material.captions[i] for i in members]
-    hidden, packed = adapted.forward(material, members, wording.question, captions, own)
+    hidden, packed = adapted.forward(material, members, judgement.question, captions, own)
     logits = adapted.logits(hidden[:, packed.answers])  # [B, K, V]
-    match, mismatch = adapted.answer(wording.match), adapted.answer(wording.mismatch)
+    match, mismatch = adapted.answer(judgement.match), adapted.answer(judgement.mismatch)
     own_pair = torch.eye(len(members), dtype=torch.bool, device=logits.device)
     ignored = torch.from_numpy(material.same[np.ix_(members, members)]).to(logits.device) & ~own_pair
     target = torch.where(own_pair, match, mismatch)

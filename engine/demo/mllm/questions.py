@@ -1,4 +1,4 @@
-"""What the demo model is asked while it learns. The first wording of a task is the one the retrieval engine uses.
+"""The questions the demo model is trained on. The first question of a task is the one the retrieval engine asks.
 
 Every prompt puts the picture first and the caption last, so that one picture's prefix serves many captions.
 """
@@ -31,6 +31,6 @@ JUDGEMENT_QUESTIONS = (
     JudgementQuestion(SCORE, "1", "0"),
 )
 CHANCES = (0.5, 0.1, 0.1, 0.1, 0.12, 0.08)
-"""How often each wording is drawn; the default one half of the time."""
+"""How often each question is drawn; the default one half of the time."""
 
 CAPTIONING = DESCRIBE

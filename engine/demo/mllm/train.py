@@ -61,13 +61,13 @@ def train(
     running: dict[str, float] = {}
     for number, members in _schedule(config, material, total, per_pass, step):
         rng = np.random.default_rng((config.seed, number))
-        wording = JUDGEMENT_QUESTIONS[int(rng.choice(len(JUDGEMENT_QUESTIONS), p=CHANCES))]
+        judgement = JUDGEMENT_QUESTIONS[int(rng.choice(len(JUDGEMENT_QUESTIONS), p=CHANCES))]
         torch.manual_seed(config.seed * 1_000_003 + number)
         warm = min(1.0, (number + 1) / 60)
         fade = 0.5 * (1 + math.cos(math.pi * number / total))
         for group, peak in zip(optimiser.param_groups, peaks, strict=True):
             group["lr"] = peak * warm * max(fade, 0.02)
-        losses = group_losses(adapted, material, members, wording, rng)
+        losses = group_losses(adapted, material, members, judgement, rng)
         optimiser.zero_grad(set_to_none=True)
         sum(losses.values()).backward()  # type: ignore[union-attr]
         nn.utils.clip_grad_norm_(list(adapted.trained.values()), 1.0)

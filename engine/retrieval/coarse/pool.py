@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.backbones.vectors import Vectors, mix
+from engine.backbones.vectors import Vectors, mix_vectors
 from engine.retrieval.coarse.embedders.base import Embedder
 from engine.retrieval.search.events import PoolEntry, PoolReady
 from engine.retrieval.search.query import Query, SearchOptions, View
@@ -31,7 +31,7 @@ def embed_query(embedder: Embedder, query: Query, share: float) -> Vectors:
     image = embedder.embed_images([query.image]) if query.image is not None else None
     text = embedder.embed_texts([query.text]) if query.text.strip() else None
     if image is not None and text is not None:
-        return np.asarray(mix(image, text, share)[0])
+        return np.asarray(mix_vectors(image, text, share)[0])
     part = image if image is not None else text
     assert part is not None  # a query is never empty
     return np.asarray(part[0])

@@ -1,4 +1,4 @@
-"""Embedding a whole corpus into a ``.npy`` file: block by block, so that a stopped run goes on where it was."""
+"""Embedding a whole corpus into a ``.npy`` file: block by block, so that a run that was stopped continues there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backbones.vectors import Vectors, mix
+from engine.backbones.vectors import Vectors, mix_vectors
 from engine.files import atomic_path
 from engine.progress import Progress
 
@@ -41,7 +41,7 @@ def embed_rows(
             path = parts / f"{number:06d}.npy"
             if not path.is_file():
                 vectors, readable = embed(block)
-                # A row that could not be read is kept as NaN: one file a block says everything.
+                # A row that could not be read is kept as NaN: one file per block says everything.
                 with atomic_path(path) as temporary, temporary.open("wb") as file:
                     np.save(file, np.where(readable[:, None], vectors, np.float32(np.nan)))
             progress.advance(len(block))
@@ -69,7 +69,7 @@ def combine(path: Path, image: Vectors, text: Vectors, has: NDArray[np.bool_], s
             whole = np.lib.format.open_memmap(temporary, "w+", np.float32, image.shape)
             for start in range(0, len(image), 4096):
                 chosen = start + np.flatnonzero(has[start : start + 4096])
-                whole[chosen] = mix(image[chosen], text[chosen], share)
+                whole[chosen] = mix_vectors(image[chosen], text[chosen], share)
             whole.flush()
             del whole
     mapped: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -60,7 +60,7 @@ def benchmark(
     progress: Progress,
     scores: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure recall on ``pairs``, whose whole split is the gallery. Killed and started again, it goes on.
+    """Measure recall on ``pairs``, whose whole split is the gallery. A run that was killed continues when it is started again.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class BenchmarkFiles:
 def benchmark_files(
     files: BenchmarkFiles, options: BenchmarkOptions, device: str = "auto", progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Load the pairs and the models, and measure. Killed and started again, it goes on.
+    """Load the pairs and the models, and measure. A run that was killed continues when it is started again.
 
     Returns
     -------

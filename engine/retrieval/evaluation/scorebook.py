@@ -1,4 +1,4 @@
-"""Scores of picture-caption pairs, kept on disk as they come: a benchmark that was stopped goes on where it was.
+"""Scores of picture-caption pairs, kept on disk as they come: a benchmark that was stopped continues there.
 
 The statement "this picture matches this caption" is the same whichever of the two was the query. So a picture is read once
 with all captions that any query needs of it, and its prefix serves them all.
@@ -30,7 +30,7 @@ _KEPT = ("score", "p_true", "p_false", "label_mass", "entropy", "fired_layer", "
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is kept of a ``FineRecord``; ``score`` is None where the model failed."""
+    """The part of a ``FineRecord`` that is kept on disk; ``score`` is None where the model failed."""
 
     score: float | None
     p_true: float | None = None
@@ -99,7 +99,7 @@ class ScoreBook:
         joint: bool = False,
         batch: int = 16,
     ) -> None:
-        """Judge what is missing of one picture and its captions.
+        """Judge the pairs of one picture and its captions that have no judgement yet.
 
         ``image`` loads the picture; ``picture`` is its content key. ``joint`` reads all captions in one prompt (the
         listwise mode): its scores hold for this list only, so the key should say which list it is.

@@ -1,4 +1,4 @@
-"""A candidate as a scorer may read it, and what every scorer does alike: what of it is read, in which batches, how it fails."""
+"""What a scorer may read of a candidate, how candidates are batched, and the record of one that failed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def digest(image: Image.Image | None) -> str:
     return hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).hexdigest()
 
 
-def failed(entry: PoolEntry, mode: Mode, error: Exception, start: float) -> CandidateFailed:
+def failed_record(entry: PoolEntry, mode: Mode, error: Exception, start: float) -> CandidateFailed:
     """The record of a candidate that could not be scored; ``start`` is when it was begun (``time.perf_counter``)."""
     took = (time.perf_counter() - start) * 1000
     return CandidateFailed(FineRecord(entry, None, mode, parsed=False, milliseconds=took, error=_sentence(error)))

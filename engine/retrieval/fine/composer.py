@@ -19,7 +19,7 @@ _STEMS = 4096
 
 @dataclass
 class LensTrace:
-    """What a lens saw in one prompt.
+    """The measurements of a lens on one prompt.
 
     Attributes
     ----------

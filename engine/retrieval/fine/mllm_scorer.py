@@ -13,7 +13,7 @@ from engine.retrieval.fine.model import Mllm
 from engine.retrieval.fine.modes import SCORES, Task
 from engine.retrieval.fine.picture import PreparedPicture
 from engine.retrieval.fine.picture_store import PictureStore
-from engine.retrieval.fine.prompts import state
+from engine.retrieval.fine.prompts import make_statement
 from engine.retrieval.fine.reader import PromptReader
 from engine.retrieval.fine.rehearsal import rehearse
 from engine.retrieval.fine.scorer import PoolScorer, Scored, ScorerQuery
@@ -125,7 +125,7 @@ class FineScorer(PoolScorer[Task]):
         return list(zip(records, score(self.reader, tasks, LayerLens(self.mllm)), strict=True))
 
     def _task(self, search: ScorerQuery, view: CandidateView) -> Task:
-        statement = state(*contents(search.query, view, search.options.view))
+        statement = make_statement(*contents(search.query, view, search.options.view))
         if len(statement.pictures) > self.mllm.pictures:
             raise AtomscopeError(
                 f"{self.mllm.identity['name']} reads one picture at a time and cannot compare two; let it read the "

@@ -216,7 +216,7 @@ def _without_videos(known: type[ProcessorMixin], source: checkpoints.CheckpointS
 
 
 def _model(source: checkpoints.CheckpointSource, dtype: torch.dtype) -> PreTrainedModel:
-    with checkpoints.explained(source):
+    with checkpoints.checkpoint_errors(source):
         model, report = AutoModelForImageTextToText.from_pretrained(
             source.location,
             dtype=dtype,

@@ -1,6 +1,6 @@
 """Pictures a model has read, on disk: what ``atomscope prepare`` leaves for later searches.
 
-One safetensors file a picture, under the picture's key, in a folder that belongs to one model with one preprocessing and one
+One safetensors file per picture, under the picture's key, in a folder that belongs to one model with one preprocessing and one
 arithmetic: the numbers are exactly those the vision tower would give again.
 """
 

@@ -50,7 +50,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Statement:
-    """What is to be judged about a query and one candidate.
+    """The statement about a query and one candidate that the model judges.
 
     A text query against a picture and a picture query against a caption are the same statement: (picture, caption).
 
@@ -72,7 +72,7 @@ class Statement:
     caption: str
 
 
-def state(query: Content, candidate: Content) -> Statement:
+def make_statement(query: Content, candidate: Content) -> Statement:
     """The statement to judge.
 
     Raises
@@ -98,7 +98,7 @@ def state(query: Content, candidate: Content) -> Statement:
     return Statement((), "words", "", f"{candidate.text}\nCaption: {query.text}")
 
 
-def ask(statement: Statement, question: Question) -> str:
+def question_about(statement: Statement, question: Question) -> str:
     """The words of the user's turn: the pictures stand before them, the caption is their end."""
     if statement.about == "pair":
         return statement.before + _PAIR[question]

@@ -28,7 +28,7 @@ class Lens(Protocol):
     """What looks into the layers while prompts are read, and may act there (visual enhancement)."""
 
     def watching(self, ids: Tensor, mask: Tensor) -> AbstractContextManager[list[LensTrace]]:
-        """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]; one ``LensTrace`` a row."""
+        """Watch the forward pass that happens inside, over these ids and mask, int64 [B, L]; one ``LensTrace`` per row."""
 
 
 class PromptReader(PromptComposer):

@@ -1,4 +1,4 @@
-"""Before a model is used: does it give the same numbers through our caches as it gives by itself?
+"""A self-test before a model is used: its outputs through our caches must equal its outputs without them.
 
 Architectures differ in what they allow. Instead of a list of names, every model is tried once on two made-up pictures; what
 does not reproduce its own logits is not used with it.

@@ -42,7 +42,7 @@ def load_reranker(name: str, device: str = "auto", progress: Progress | None = N
     with quiet():
         source = checkpoints.find_checkpoint(name, progress or SilentProgress())
         config = checkpoints.load_config(source)
-        with checkpoints.explained(source):
+        with checkpoints.checkpoint_errors(source):
             model = CrossEncoder(source.location, device=str(target), local_files_only=source.offline)
     if model.num_labels != 1:
         raise InputError(

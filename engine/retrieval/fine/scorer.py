@@ -1,4 +1,4 @@
-"""What every reader of a pool does alike, whatever its model: batches, finished records, failures that stay one candidate's."""
+"""What all scorers of a pool share: batches, finished records kept for reuse, and failures that affect one candidate only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from engine.lru_cache import LRUCache
-from engine.retrieval.fine.candidates import CandidateView, batches, digest, failed
+from engine.retrieval.fine.candidates import CandidateView, batches, digest, failed_record
 from engine.retrieval.search.events import CandidateFailed, CandidateScored, FineRecord, Mode, PoolEntry
 from engine.retrieval.search.query import Query, SearchOptions
 from engine.retrieval.search.ranking import Prior
@@ -55,7 +55,7 @@ class Scorer(Protocol):
         options: SearchOptions,
         cancelled: Callable[[], bool] = ...,
     ) -> Iterator[CandidateScored | CandidateFailed]:
-        """One event a candidate, as soon as it is known."""
+        """One event per candidate, as soon as it is known."""
 
     def clear(self) -> None:
         """Forget what earlier searches left in memory."""
@@ -63,7 +63,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class ScorerQuery:
-    """One query with its options, as a scorer sees them; ``digest`` is the id of the query's picture."""
+    """One query with its options, as a scorer receives them; ``digest`` is the id of the query's picture."""
 
     query: Query
     mode: Mode
@@ -76,7 +76,7 @@ class ScorerQuery:
         return self.mode == "listwise"
 
     def key(self, view: CandidateView) -> Any:
-        """Under what a finished record is found again; None when the candidate's picture has no key."""
+        """The key under which a finished record is kept; None when the candidate's picture has no key."""
         if self.together or (view.image is not None and not view.key):
             return None
         options = (self.options.view, self.options.enhancement, self.options.trace)
@@ -149,7 +149,7 @@ class PoolScorer(ABC, Generic[T]):
             try:
                 fresh.append((place, self._task(search, view)))
             except Exception as error:
-                done[place] = failed(view.entry, search.mode, error, start)
+                done[place] = failed_record(view.entry, search.mode, error, start)
         for place, event in self._read(search, batch, fresh):
             done[place] = event
             if isinstance(event, CandidateScored) and (key := search.key(batch[place])) is not None:
@@ -172,7 +172,7 @@ class PoolScorer(ABC, Generic[T]):
                     yield from self._read(search, batch, [one])
                 return
             for place, _ in fresh:
-                yield place, failed(batch[place].entry, search.mode, error, start)
+                yield place, failed_record(batch[place].entry, search.mode, error, start)
             return
         share = (time.perf_counter() - start) * 1000 / len(fresh)
         for (place, _), (record, plain) in zip(fresh, scored, strict=True):

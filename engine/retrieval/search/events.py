@@ -1,4 +1,4 @@
-"""What a search says while it runs, one event a step. The page, the command line and the evaluation read the same stream.
+"""The events of a search, one per step. The page, the command line and the evaluation read the same stream.
 
 Order: ``Started``, ``PoolReady``, then ``CandidateScored`` or ``CandidateFailed`` for every candidate of the pool (or
 ``FineSkipped`` / ``StoppedEarly`` when a rule says so), ``TieResolved`` when there was a tie at the top, ``Done``. A cancelled

@@ -28,7 +28,7 @@ class Prior:
 def final_order(
     pool: Sequence[PoolEntry], records: Sequence[FineRecord], tie_rule: bool = True
 ) -> tuple[list[int], list[FineRecord], TieResolved | None]:
-    """Order a pool by what the model said of its candidates.
+    """Order a pool by the fine scores of its candidates.
 
     Candidates with a score come first, best score first; among equal scores the coarse rank decides, except at the top:
     with ``tie_rule`` those that share the best score go by the entropy of the model's prediction, lowest first (RetLLM,

@@ -1,4 +1,4 @@
-"""The search itself: a coarse pool, a model that reads it, and every step said as an event."""
+"""The search itself: a coarse pool, a model that reads it, and an event for every step."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Retriever:
     def _wanted(self, query: Query, options: SearchOptions) -> tuple[str, ...]:
         """What the model is to read of the candidates, the most wanted first.
 
-        A model that reads one picture a prompt is given captions where the query brings a picture, unless asked otherwise.
+        A model that reads one picture per prompt is given captions where the query brings a picture, unless asked otherwise.
         """
         one = self.scorer is not None and self.scorer.pictures == 1
         if options.view == "auto" and query.image is not None and one:

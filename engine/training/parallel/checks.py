@@ -1,4 +1,4 @@
-"""What of training can be done by several processes."""
+"""Checks of what several processes can train together."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ def placed(name: str, tensor: Tensor, mesh: DeviceMesh) -> Tensor:
     return distribute_tensor(tensor.detach(), mesh, [Shard(0)], src_data_rank=None)
 
 
-def own(tensor: Tensor) -> Tensor:
+def local_rows(tensor: Tensor) -> Tensor:
     """This process's rows of a placed tensor; their gradient is the placed tensor's."""
     assert isinstance(tensor, DTensor)
     return tensor.to_local()
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """A placed tensor with the rows of all processes, which all call this; any other as it is."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
@@ -48,6 +48,6 @@ def from_parts(part: Tensor, mesh: DeviceMesh, operation: str = "sum") -> Tensor
     return DTensor.from_local(part, mesh, [Partial(operation)], run_check=False).full_tensor()
 
 
-def side_by_side(columns: Tensor, mesh: DeviceMesh) -> Tensor:
+def gather_columns(columns: Tensor, mesh: DeviceMesh) -> Tensor:
     """The ``columns`` [N, w] of every process in one tensor [N, R w], without gradient."""
     return DTensor.from_local(columns.detach(), mesh, [Shard(1)], run_check=False).full_tensor()

@@ -19,7 +19,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from engine.sae import SparseAutoencoder, SparsemaxConfig, SparsemaxSAE, TopKConfig, TopKSAE, build_sae
 from engine.sae.base import TINY
 from engine.sae.batch import BatchStatistics
-from engine.training.parallel.placement import from_parts, own, placed, side_by_side, to_parts, whole
+from engine.training.parallel.placement import from_parts, full_tensor, gather_columns, local_rows, placed, to_parts
 from engine.training.trainee import named_tensors
 from kernels import linear, sparse_attention_with_threshold, sparse_decode, topk_attention
 from kernels.codes import SparseCodes
@@ -45,13 +45,13 @@ class SplitSAE(SparseAutoencoder):
         """The SAE with all atoms again, of the plain class, on the CPU. Every process calls it."""
         result, held = build_sae(self.config), named_tensors(self)
         for name, tensor in named_tensors(result).items():
-            tensor.copy_(whole(held[name]))
+            tensor.copy_(full_tensor(held[name]))
         return result.eval()
 
     @torch.no_grad()
     def _count(self, codes: SparseCodes, batch: BatchStatistics) -> None:
         if self.training:
-            tokens_since_fired = own(self.tokens_since_fired)
+            tokens_since_fired = local_rows(self.tokens_since_fired)
             tokens_since_fired += batch.tokens(len(codes))
             tokens_since_fired[codes.col.long()] = 0
 
@@ -63,7 +63,7 @@ class SplitTopK(SplitSAE, TopKSAE):
 
     def _codes(self, u: Tensor) -> SparseCodes:
         q = to_parts(u - self.b_pre, self.mesh)
-        codes = self._chosen(q, own(self.w_encoder), own(self.b_encoder), self.config.k)
+        codes = self._chosen(q, local_rows(self.w_encoder), local_rows(self.b_encoder), self.config.k)
         return codes.kept(codes.val > 0) if self.config.relu else codes
 
     def _chosen(self, q: Tensor, encoder: Tensor, bias: Tensor, k: int) -> SparseCodes:
@@ -72,11 +72,11 @@ class SplitTopK(SplitSAE, TopKSAE):
         codes = topk_attention(q, encoder, width, bias) if width else _nothing(q)
         candidates = q.new_full((len(q), k), -torch.inf)
         candidates[:, :width] = codes.val.detach().view(len(q), width)
-        smallest = side_by_side(candidates, self.mesh).topk(k, dim=1).values[:, -1]
+        smallest = gather_columns(candidates, self.mesh).topk(k, dim=1).values[:, -1]
         return codes.kept(codes.val >= smallest[codes.row])
 
     def _decode(self, codes: SparseCodes, norm: Tensor | None) -> Tensor:
-        return from_parts(sparse_decode(codes, own(self.atoms)), self.mesh) + self.b_pre
+        return from_parts(sparse_decode(codes, local_rows(self.atoms)), self.mesh) + self.b_pre
 
     def _further_losses(
         self, u: Tensor, codes: SparseCodes, u_hat: Tensor, batch: BatchStatistics
@@ -84,15 +84,15 @@ class SplitTopK(SplitSAE, TopKSAE):
         """The auxiliary loss of ``AuxiliarySAE``, with the dead atoms of all parts."""
         if not self.training or self.config.aux_weight == 0:
             return {}
-        dead = (own(self.tokens_since_fired) > self.config.dead_after).nonzero()[:, 0]
+        dead = (local_rows(self.tokens_since_fired) > self.config.dead_after).nonzero()[:, 0]
         k = min(self.config.aux_k, int(from_parts(torch.tensor(dead.numel(), device=u.device), self.mesh)))
         if k == 0:
             return {}
         residual = (u - u_hat).detach()
         q = to_parts(u - self.b_pre, self.mesh)
-        chosen = self._chosen(q, own(self.w_encoder)[dead], own(self.b_encoder)[dead], k)
+        chosen = self._chosen(q, local_rows(self.w_encoder)[dead], local_rows(self.b_encoder)[dead], k)
         # Without a dead atom of its own a process still takes part in the sums, backward too.
-        part = sparse_decode(chosen, own(self.atoms)[dead]) if dead.numel() else 0 * q
+        part = sparse_decode(chosen, local_rows(self.atoms)[dead]) if dead.numel() else 0 * q
         error = (from_parts(part, self.mesh) - residual).square().sum()
         auxiliary = error / batch.variance(residual).clamp_min(TINY)
         return {"auxiliary": self.config.aux_weight * torch.nan_to_num(auxiliary, 0.0, 0.0, 0.0)}
@@ -105,7 +105,7 @@ class SplitSparsemax(SplitSAE, SparsemaxSAE):
 
     def _attend(self, u: Tensor) -> tuple[SparseCodes, Tensor]:
         q = to_parts(self._queries(u), self.mesh)
-        codes, _ = sparse_attention_with_threshold(q, own(self.atoms), values="score")
+        codes, _ = sparse_attention_with_threshold(q, local_rows(self.atoms), values="score")
         tau = self._threshold(codes)
         codes = codes.kept(codes.val > tau[codes.row])
         if self.config.values == "score":
@@ -121,14 +121,14 @@ class SplitSparsemax(SplitSAE, SparsemaxSAE):
         place = torch.arange(codes.nnz, device=codes.col.device) - codes.crow[codes.row]
         chosen = codes.val.new_full((len(codes), width), -torch.inf)
         chosen[codes.row, place] = codes.val.detach()
-        z = side_by_side(chosen, self.mesh).double().sort(dim=1, descending=True).values
+        z = gather_columns(chosen, self.mesh).double().sort(dim=1, descending=True).values
         rank = torch.arange(1, z.shape[1] + 1, device=z.device)
         added = z.masked_fill(z == -torch.inf, 0).cumsum(1)
         size = (1 + rank * z > added).sum(1, keepdim=True)
         return ((added.gather(1, size - 1) - 1) / size).squeeze(1).float()
 
     def _mixed(self, codes: SparseCodes) -> Tensor:
-        return linear(from_parts(sparse_decode(codes, own(self.atoms)), self.mesh), self.w_value.T)
+        return linear(from_parts(sparse_decode(codes, local_rows(self.atoms)), self.mesh), self.w_value.T)
 
 
 def split_over(sae: SparseAutoencoder, mesh: DeviceMesh) -> SplitSAE:

@@ -15,7 +15,7 @@ from engine.distributed import ALONE, Group
 from engine.sae import SparseAutoencoder, SparseCodes
 from engine.training.config import TrainConfig
 from engine.training.parallel.checks import check_splittable
-from engine.training.parallel.placement import from_parts, placed, whole
+from engine.training.parallel.placement import from_parts, full_tensor, placed
 from engine.training.parallel.split_sae import SplitSAE, split_over
 from engine.training.train_spec import TrainSpec
 from engine.training.trainee import Trainee, adam
@@ -50,7 +50,8 @@ class SplitTrainee(Trainee):
         split: list[nn.Parameter] = [each for each in self.sae.parameters() if isinstance(each, DTensor)]
         alike = [each for each in self.sae.parameters() if not isinstance(each, DTensor)]
         lengths = [
-            whole(get_total_norm([each.grad for each in part if each.grad is not None])) for part in (split, alike)
+            full_tensor(get_total_norm([each.grad for each in part if each.grad is not None]))
+            for part in (split, alike)
         ]
         for part in (split, alike):
             clip_grads_with_norm_(part, grad_clip, torch.linalg.vector_norm(torch.stack(lengths)))
@@ -59,7 +60,7 @@ class SplitTrainee(Trainee):
         return int(from_parts(torch.tensor(codes.nnz, device=codes.col.device), self._split.mesh))
 
     def _gathered(self, tensor: Tensor) -> Tensor:
-        return whole(tensor)
+        return full_tensor(tensor)
 
     @property
     def _split(self) -> SplitSAE:

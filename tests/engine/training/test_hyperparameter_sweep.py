@@ -15,7 +15,7 @@ from engine.files import sha256
 from engine.sae import BatchTopKConfig, ReLUConfig, TopKConfig, load_sae
 from engine.training import TrainConfig, train
 from engine.training.hyperparameter_sweep import plan, run_sweep
-from engine.training.hyperparameter_sweep_config import guided, read_sweep
+from engine.training.hyperparameter_sweep_config import l0_targets, read_sweep
 from engine.training.train_spec import TrainSpec
 
 SHARED = """
@@ -147,7 +147,7 @@ def test_mistakes_are_one_sentence(write, saes: str, shared: str, sentence: str)
 def test_a_run_guides_k_and_target(write, tmp_path: Path, make_store) -> None:
     quick = TrainConfig(tokens=480, batch_tokens=48)
     (run,) = train([TopKConfig(d_model=16, n_atoms=32, k=6)], make_store(), tmp_path / "run", quick)
-    assert guided(run) == [3.0, 6.0, 12.0]
+    assert l0_targets(run) == [3.0, 6.0, 12.0]
     saes = "".join(f'[[sae]]\narchitecture = "{kind}"\n{key} = "guide:{run}"\n'
                    for kind, key in (("batchtopk", "k"), ("relu", "target_l0")))  # fmt: skip
     specs = read_sweep(write(saes)).specs

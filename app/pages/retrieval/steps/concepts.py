@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.atlas import Atlas
 
 
-def concepts(atlas: Atlas, scene: StepContext, outcome: Outcome, pictures: Sequence[EncodedCandidate]) -> Html:
+def concepts(atlas: Atlas, context: StepContext, outcome: Outcome, pictures: Sequence[EncodedCandidate]) -> Html:
     """The table, or why there is none."""
     query = next((one for one in pictures if one.who == "query"), None)
     candidates = [one for one in pictures if one.who != "query"]
@@ -33,27 +33,27 @@ def concepts(atlas: Atlas, scene: StepContext, outcome: Outcome, pictures: Seque
         else f"the query has no picture: atoms that fire in several of the first {len(candidates)} candidates"
     )
     head = ui.section(atlas_ui.term("Shared concepts", "shared concepts"), hint)
-    problems = [ui.warn(f"{_who(scene, one)}: {one.problem}") for one in pictures if one.problem]
+    problems = [ui.warn(f"{_who(context, one)}: {one.problem}") for one in pictures if one.problem]
     if not found:
         none = tag("p", f"They share no atom of {atlas.title} that says anything.", cls="as-caption")
         return tag("section", head, none, problems, _sources(atlas, pictures), cls="as-step")
     return tag(
         "section",
         head,
-        _matrix(atlas, scene, outcome, pictures, found),
+        _matrix(atlas, context, outcome, pictures, found),
         problems,
         _sources(atlas, pictures),
         cls="as-step",
     )
 
 
-def _who(scene: StepContext, one: EncodedCandidate) -> str:
-    return "The query's picture" if one.who == "query" else cut(scene.caption(one.who), 50)
+def _who(context: StepContext, one: EncodedCandidate) -> str:
+    return "The query's picture" if one.who == "query" else cut(context.caption(one.who), 50)
 
 
 def _matrix(
     atlas: Atlas,
-    scene: StepContext,
+    context: StepContext,
     outcome: Outcome,
     pictures: Sequence[EncodedCandidate],
     found: Sequence[SharedAtom],
@@ -64,14 +64,14 @@ def _matrix(
         if one.who == "query":
             heads.append(tag("th", tag("b", "query"), scope="col"))
         else:
-            name = scene.caption(one.who)
+            name = context.caption(one.who)
             heads.append(tag("th", tag("b", outcome.place_of(one.who)), " ", cut(name, 26), scope="col", data_tip=name))
     names = search.names(atlas)
     rows = []
     for atom in found:
         peaks = [one.encoded.of(atom.atom) for one in shown if one.encoded is not None]
         top = max(peak for peak, _ in peaks)
-        cells = [_cell(scene, one, peak, heat, top) for one, (peak, heat) in zip(shown, peaks, strict=True)]
+        cells = [_cell(context, one, peak, heat, top) for one, (peak, heat) in zip(shown, peaks, strict=True)]
         name = names[atom.atom] or "no label"
         items = int(atlas.atoms["item_count"].iloc[atom.atom])
         link = tag(
@@ -87,12 +87,14 @@ def _matrix(
     return tag("div", table, cls="as-matrix-frame")
 
 
-def _cell(scene: StepContext, one: EncodedCandidate, peak: float, heat: NDArray[np.float32] | None, top: float) -> Html:
+def _cell(
+    context: StepContext, one: EncodedCandidate, peak: float, heat: NDArray[np.float32] | None, top: float
+) -> Html:
     """One picture of the table, with the heat where the atom fires; pale when it does not."""
     if one.who == "query":
-        under = tag("img", src=scene.picture, alt="Picture of the query")
+        under = tag("img", src=context.picture, alt="Picture of the query")
     else:
-        under = tag("img", src=urls.corpus_thumb(scene.content, one.who), alt=cut(scene.caption(one.who), 60))
+        under = tag("img", src=urls.corpus_thumb(context.content, one.who), alt=cut(context.caption(one.who), 60))
     if heat is None:
         return tag("td", tag("span", under, cls="as-pic as-faded"), tag("em", "–"))
     png = base64.b64encode(heat_png(heat, top)).decode()

@@ -6,28 +6,28 @@ from app import atlas_ui, ui
 from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.layer_chart import layer_chart
-from app.pages.retrieval.view import chooser, nothing, signed
+from app.pages.retrieval.view import chooser, empty_step, signed
 from app.ui import Html, cut, tag
 from engine.retrieval.search.events import FineRecord
 
 
-def enhancement(scene: StepContext, outcome: Outcome) -> Html:
+def enhancement(context: StepContext, outcome: Outcome) -> Html:
     """Every candidate read without and with visual enhancement, and the entropy that decided."""
-    row = outcome.chosen(scene.picked)
+    row = outcome.chosen(context.picked)
     if row is None:
-        return nothing("No candidate has been scored, so there is nothing to enhance.")
-    on = scene.request.enhance != "off"
+        return empty_step("No candidate has been scored, so there is nothing to enhance.")
+    on = context.request.enhance != "off"
     both = [r for r in outcome.final if r.status == "scored" and r.plain is not None]
     plain = row.plain if row.plain is not None else (None if on else row.record)
     enhanced = row.record if on else None
-    left = _off_on(scene, both, outcome.mode) if both else _off(on)
+    left = _off_on(context, both, outcome.mode) if both else _off(on)
     fired = [r for r in both if r.record is not None and r.record.fired_layer is not None]
     told = f"it fired for {len(fired)} of {len(both)} candidates" if both else "switched off in this search"
     right = tag(
         "div",
-        ui.section("Entropy after each layer", cut(scene.caption(row.entry.item), 46)),
-        chooser(scene, outcome, row),
-        layer_chart(plain, enhanced, *_acts(scene, enhanced)),
+        ui.section("Entropy after each layer", cut(context.caption(row.entry.item), 46)),
+        chooser(context, outcome, row),
+        layer_chart(plain, enhanced, *_acts(context, enhanced)),
         tag(
             "p",
             "After each decoder layer the logit lens asks which word would come next; the entropy of its ten best words, "
@@ -40,15 +40,15 @@ def enhancement(scene: StepContext, outcome: Outcome) -> Html:
     return tag("section", tag("div", tag("div", head, left), right, cls="as-halves"), cls="as-step")
 
 
-def _acts(scene: StepContext, record: FineRecord | None) -> tuple[float | None, int, int]:
+def _acts(context: StepContext, record: FineRecord | None) -> tuple[float | None, int, int]:
     """Entropy above which the chosen preset acts, and the first and last layer after which it may."""
     if record is None or not record.layer_entropy:
         return None, 0, 0
     # torch comes with it, and is there once a model has read
     from engine.retrieval.fine.enhancement.settings import resolve
 
-    assert scene.request.enhancement is not None  # an enhanced record was asked for
-    chosen = resolve(scene.request.enhancement, len(record.layer_entropy))
+    assert context.request.enhancement is not None  # an enhanced record was asked for
+    chosen = resolve(context.request.enhancement, len(record.layer_entropy))
     return chosen.threshold, chosen.first, chosen.last
 
 
@@ -63,7 +63,7 @@ def _off(on: bool) -> Html:
     return tag("p", text, cls="as-caption")
 
 
-def _off_on(scene: StepContext, rows: list[PoolRow], mode: str) -> Html:
+def _off_on(context: StepContext, rows: list[PoolRow], mode: str) -> Html:
     body = []
     ranks = {r.entry.item: p for p, r in enumerate(sorted(rows, key=lambda r: -(_plain(r))), 1)}
     for row in rows:
@@ -76,7 +76,9 @@ def _off_on(scene: StepContext, rows: list[PoolRow], mode: str) -> Html:
             tag(
                 "tr",
                 tag(
-                    "td", tag("span", scene.pic(row.entry.item), cls="as-tiny"), cut(scene.caption(row.entry.item), 34)
+                    "td",
+                    tag("span", context.pic(row.entry.item), cls="as-tiny"),
+                    cut(context.caption(row.entry.item), 34),
                 ),
                 tag("td", signed(_plain(row), mode), tag("em", f"place {ranks[row.entry.item]}")),
                 tag("td", signed(record.score, mode), tag("em", f"place {row.place}")),

@@ -1,4 +1,4 @@
-"""A search to take away: one row a candidate as CSV, everything as JSON, and the table on the page."""
+"""A search to take away: one row per candidate as CSV, everything as JSON, and the table on the page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 def as_csv(outcome: Outcome, captions: dict[int, str]) -> str:
-    """One row a candidate, best first."""
+    """One row per candidate, best first."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -99,7 +99,7 @@ def _record(record: Any) -> dict[str, Any]:
     return {"item": entry["item"], "id": entry["id"]} | known
 
 
-def results_table(scene: StepContext, outcome: Outcome) -> Html:
+def results_table(context: StepContext, outcome: Outcome) -> Html:
     """All candidates with their figures, for the export step."""
     rows = [
         (

@@ -16,7 +16,7 @@ _MASS = (
 _ENTROPY = "Entropy of the next token over the whole vocabulary, in nats: 0 is certain. The tie rule looks at it."
 
 
-def fine(scene: StepContext, outcome: Outcome) -> Html:
+def fine(context: StepContext, outcome: Outcome) -> Html:
     """Step 2: the fine scores, and the tie at the top when there was one."""
     notes = [ui.warn(event.reason) for event in (outcome.skipped, outcome.stopped) if event is not None]
     if outcome.done is not None and outcome.done.cancelled:
@@ -33,24 +33,26 @@ def fine(scene: StepContext, outcome: Outcome) -> Html:
         "section",
         notes,
         ui.section("What the model says of each", hint),
-        cards(scene, outcome),
-        tie(scene, outcome),
+        cards(context, outcome),
+        tie(context, outcome),
         cls="as-step",
     )
 
 
-def cards(scene: StepContext, outcome: Outcome) -> Html:
+def cards(context: StepContext, outcome: Outcome) -> Html:
     """Every candidate the model reads, as a card that fills in; by coarse rank while it reads, by place afterwards."""
     rows = outcome.final if outcome.done is not None else outcome.rows
-    return tag("div", [_card(scene, outcome, row) for row in rows], cls="as-cards")
+    return tag("div", [_card(context, outcome, row) for row in rows], cls="as-cards")
 
 
-def _card(scene: StepContext, outcome: Outcome, row: PoolRow) -> Html:
+def _card(context: StepContext, outcome: Outcome, row: PoolRow) -> Html:
     settled = outcome.done is not None
     badge = tag("span", row.place if settled else row.entry.rank, cls="as-rank")
     body = {"scored": _scored, "failed": _failed, "waiting": _waiting, "unread": _unread}[row.status](outcome, row)
-    words = tag("p", scene.mark(row.entry.item), cut(scene.caption(row.entry.item), 90), cls="as-words-2")
-    head = tag("div", scene.pic(row.entry.item, failed=row.status == "failed"), badge, moved(row) if settled else None)
+    words = tag("p", context.mark(row.entry.item), cut(context.caption(row.entry.item), 90), cls="as-words-2")
+    head = tag(
+        "div", context.pic(row.entry.item, failed=row.status == "failed"), badge, moved(row) if settled else None
+    )
     first = settled and row.place == 1
     cls = f"as-card as-{row.status}" + (" as-winner" if first else "")
     return tag("article", head, words, body, cls=cls)

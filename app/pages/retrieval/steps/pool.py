@@ -13,14 +13,14 @@ from app.ui.charts import linear_ticks
 from engine.retrieval.search.events import PoolReady
 
 
-def pool(scene: StepContext, outcome: Outcome) -> Html:
+def pool(context: StepContext, outcome: Outcome) -> Html:
     """Step 1: the coarse pool."""
     assert outcome.pool is not None  # the page asks for it once it is there
     return tag(
         "section",
-        ceiling(scene, outcome),
+        ceiling(context, outcome),
         ui.section("The pool", "nearest by cosine; these are what the model will read"),
-        strip(scene, outcome),
+        strip(context, outcome),
         tag(
             "div",
             tag(
@@ -48,7 +48,7 @@ def _reading(outcome: Outcome) -> str:
     return text
 
 
-def ceiling(scene: StepContext, outcome: Outcome) -> Html:
+def ceiling(context: StepContext, outcome: Outcome) -> Html:
     """What the coarse stage allows: where the known answer stands in the whole gallery, and so how good fine can get."""
     pool = outcome.pool
     assert pool is not None  # drawn once the pool is there
@@ -84,27 +84,27 @@ def ceiling(scene: StepContext, outcome: Outcome) -> Html:
                 "hold it."
             )
         )
-    if scene.request.k > len(outcome.rows):
+    if context.request.k > len(outcome.rows):
         notes.append(
             ui.warn(
-                f"You asked for a pool of {scene.request.k}; the gallery has {pool.gallery:,}, so all of it is read."
+                f"You asked for a pool of {context.request.k}; the gallery has {pool.gallery:,}, so all of it is read."
             )
         )
     return tag("div", ui.figures(shown, small=True), notes, cls="as-block")
 
 
-def strip(scene: StepContext, outcome: Outcome) -> Html:
+def strip(context: StepContext, outcome: Outcome) -> Html:
     """The coarse pool, best first: picture, rank, cosine."""
     cards = [
         tag(
             "figure",
-            scene.pic(row.entry.item, failed=row.status == "failed"),
+            context.pic(row.entry.item, failed=row.status == "failed"),
             tag("span", row.entry.rank, cls="as-rank"),
             tag(
                 "figcaption",
                 tag("b", f"{row.entry.score:.3f}"),
-                scene.mark(row.entry.item),
-                scene.caption(row.entry.item),
+                context.mark(row.entry.item),
+                context.caption(row.entry.item),
             ),
         )
         for row in outcome.rows

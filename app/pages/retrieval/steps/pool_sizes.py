@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from app import ui
 from app.pages.retrieval.outcome import Outcome, PoolSize
 from app.pages.retrieval.step_context import StepContext
-from app.pages.retrieval.view import nothing
+from app.pages.retrieval.view import empty_step
 from app.ui import Html, tag
 from app.ui.charts import chart
 
 
-def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
+def pool_sizes(context: StepContext, outcome: Outcome) -> Html:
     """Step 7: what every smaller pool would have given, for free."""
-    sizes = outcome.pool_sizes(scene.answer, scene.request.tie == "on")
+    sizes = outcome.pool_sizes(context.answer, context.request.tie == "on")
     if not sizes:
-        return nothing("Nothing was read, so there is nothing to compare pool sizes with.")
+        return empty_step("Nothing was read, so there is nothing to compare pool sizes with.")
     spans: list[tuple[int, int, int]] = []
     for size in sizes:
         if spans and spans[-1][2] == size.first:
@@ -26,8 +26,8 @@ def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
     firsts = [
         tag(
             "figure",
-            scene.pic(first),
-            tag("figcaption", tag("b", _span(start, end)), scene.mark(first), scene.caption(first)),
+            context.pic(first),
+            tag("figcaption", tag("b", _span(start, end)), context.mark(first), context.caption(first)),
         )
         for start, end, first in spans
     ]
@@ -36,7 +36,7 @@ def pool_sizes(scene: StepContext, outcome: Outcome) -> Html:
         "Who is first",
         f"for every pool size up to {len(sizes)}; it changes {_times(changes)}. No new reading was needed",
     )
-    known = scene.answer is not None and outcome.pool is not None
+    known = context.answer is not None and outcome.pool is not None
     body = None
     if known and outcome.pool is not None:
         rank = outcome.pool.answer_rank

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from app import ui
 from app.pages.retrieval.outcome import Outcome
 from app.pages.retrieval.step_context import StepContext
-from app.pages.retrieval.view import chooser, nothing
+from app.pages.retrieval.view import chooser, empty_step
 from app.ui import Bar, Html, cut, tag
 from engine.retrieval.search.events import TokenChance
 
 
-def prompt(scene: StepContext, outcome: Outcome) -> Html:
+def prompt(context: StepContext, outcome: Outcome) -> Html:
     """Step 6: exactly what the model was asked, and what it would say next."""
-    row = outcome.chosen(scene.picked)
+    row = outcome.chosen(context.picked)
     if row is None or row.record is None:
-        return nothing("No candidate has been scored, so there is no prompt to show.")
+        return empty_step("No candidate has been scored, so there is no prompt to show.")
     record = row.record
     answer = tag("p", tag("b", "It wrote: "), record.text, cls="as-caption") if record.text else None
     said = f"{record.prompt_tokens:,} tokens" if record.prompt_tokens else ""
@@ -40,8 +40,8 @@ def prompt(scene: StepContext, outcome: Outcome) -> Html:
     right = tag("div", ui.section("Its ten likeliest answers", mass), likeliest)
     return tag(
         "section",
-        ui.section("Candidate", cut(scene.caption(row.entry.item), 80)),
-        chooser(scene, outcome, row),
+        ui.section("Candidate", cut(context.caption(row.entry.item), 80)),
+        chooser(context, outcome, row),
         tag("div", left, right, cls="as-halves"),
         cls="as-step",
     )

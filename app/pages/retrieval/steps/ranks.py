@@ -5,27 +5,27 @@ from __future__ import annotations
 from app import ui, urls
 from app.pages.retrieval.outcome import Outcome, PoolRow
 from app.pages.retrieval.step_context import StepContext
-from app.pages.retrieval.view import nothing, signed
+from app.pages.retrieval.view import empty_step, signed
 from app.ui import Html, cut, tag
 from app.ui.charts import chart
 
 
-def ranks(scene: StepContext, outcome: Outcome) -> Html:
+def ranks(context: StepContext, outcome: Outcome) -> Html:
     """Step 4: from coarse rank to final place."""
     if not outcome.rows:
-        return nothing("The pool is empty.")
+        return empty_step("The pool is empty.")
     risen = sum(row.entry.rank > row.place for row in outcome.rows)
     hint = f"{risen} of {len(outcome.rows)} rise" if outcome.read else "the model read nothing, so nothing moves"
     return tag(
         "section",
         ui.section("From coarse rank to final place", hint),
-        slope(scene, outcome),
+        slope(context, outcome),
         cls="as-step as-wide-chart",
     )
 
 
-def slope(scene: StepContext, outcome: Outcome) -> Html:
-    """Rank movement: coarse rank on the left, final place on the right, one line a candidate."""
+def slope(context: StepContext, outcome: Outcome) -> Html:
+    """Rank movement: coarse rank on the left, final place on the right, one line per candidate."""
     rows = outcome.rows
     small = len(rows) > 16
     step = 24 if small else 50
@@ -44,10 +44,10 @@ def slope(scene: StepContext, outcome: Outcome) -> Html:
     for row in sorted(rows, key=lambda row: -row.place):  # the first is drawn last, over the others
         by = row.entry.rank - row.place
         cls = "as-slope " + ("as-up" if by > 0 else "as-down" if by < 0 else "as-same")
-        cls += " as-answer" if row.entry.item == scene.answer else ""
+        cls += " as-answer" if row.entry.item == context.answer else ""
         cls += " as-top" if row.place == 1 else ""
         score = signed(row.score, outcome.mode) if row.score is not None else row.status
-        name = scene.caption(row.entry.item)
+        name = context.caption(row.entry.item)
         middle = (left + right) / 2
         start, end = y(row.entry.rank), y(row.place)
         path = f"M{left} {start:.1f}C{middle} {start:.1f} {middle} {end:.1f} {right} {end:.1f}"
@@ -65,8 +65,8 @@ def slope(scene: StepContext, outcome: Outcome) -> Html:
                     y=f"{start + 4:.1f}",
                     text_anchor="end",
                 ),
-                _thumb(scene, row, left - 14 - side, start, side),
-                _thumb(scene, row, right + 14, end, side),
+                _thumb(context, row, left - 14 - side, start, side),
+                _thumb(context, row, right + 14, end, side),
                 tag(
                     "text",
                     tag("tspan", f"{row.place}", cls="as-strong"),
@@ -98,9 +98,9 @@ def slope(scene: StepContext, outcome: Outcome) -> Html:
     return chart(svg, "rank-movement", numbers=numbers)
 
 
-def _thumb(scene: StepContext, row: PoolRow, x: float, middle: float, side: int) -> Html | None:
+def _thumb(context: StepContext, row: PoolRow, x: float, middle: float, side: int) -> Html | None:
     item = row.entry.item
-    if not side or row.status == "failed" or scene.items["kind"].iat[item] == "text":
+    if not side or row.status == "failed" or context.items["kind"].iat[item] == "text":
         return None
     place = {"x": x, "y": f"{middle - side / 2:.1f}", "width": side, "height": side}
-    return tag("image", href=urls.corpus_thumb(scene.content, item), preserveAspectRatio="xMidYMid slice", **place)
+    return tag("image", href=urls.corpus_thumb(context.content, item), preserveAspectRatio="xMidYMid slice", **place)

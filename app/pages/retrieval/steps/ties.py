@@ -8,7 +8,7 @@ from app.pages.retrieval.step_context import StepContext
 from app.ui import Html, tag
 
 
-def tie(scene: StepContext, outcome: Outcome) -> Html | None:
+def tie(context: StepContext, outcome: Outcome) -> Html | None:
     """The tie at the top: who shared the best score, and both orders."""
     event = outcome.tie
     if event is None:
@@ -31,19 +31,19 @@ def tie(scene: StepContext, outcome: Outcome) -> Html | None:
     )
     orders = tag(
         "div",
-        _order(scene, "By coarse rank", tied),
+        _order(context, "By coarse rank", tied),
         tag("span", "→", cls="as-arrow", aria_hidden="true"),
-        _order(scene, "By lowest entropy (paper rule)", after),
+        _order(context, "By lowest entropy (paper rule)", after),
         cls="as-tie",
     )
     return tag("section", head, orders, notes, cls="as-panel")
 
 
-def _order(scene: StepContext, title: str, rows: list[PoolRow]) -> Html:
+def _order(context: StepContext, title: str, rows: list[PoolRow]) -> Html:
     listed = [
         tag(
             "li",
-            scene.pic(row.entry.item),
+            context.pic(row.entry.item),
             tag("b", place),
             tag("em", f"entropy {row.record.entropy:.4f}" if row.record and row.record.entropy is not None else "–"),
         )

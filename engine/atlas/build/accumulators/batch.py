@@ -1,4 +1,4 @@
-"""What the accumulators are fed with: the codes of some whole items, and what is known of the items."""
+"""The input of the accumulators: the codes of some whole items, and the data of these items."""
 
 from __future__ import annotations
 

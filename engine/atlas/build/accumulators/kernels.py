@@ -1,8 +1,9 @@
 """The compiled loops that add items to the accumulators.
 
-They stand in one file because numba keeps compiled code until the file of the outermost function changes: a loop called from
-here and changed in another file would go on running as it was. For the same reason, touch this file after a change of
-``engine/atlas/build/hashing.py``, ``HEAT_KEPT`` or a table's fields.
+Numba keeps compiled code until the file of the outermost function changes. So the loops stand in one file, and what enters
+them are plain tuples: a named one would be kept by the name of its class, and compiled code that is older than a renaming could
+not be loaded. Touch this file after a change of ``engine/atlas/build/hashing.py``, ``HEAT_KEPT`` or the order of the fields of
+a table.
 """
 
 from __future__ import annotations
@@ -11,13 +12,39 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
+from engine.atlas.build.accumulators.batch import ItemBatch, Scratch
+from engine.atlas.build.accumulators.item_lists import ItemLists
+from engine.atlas.build.accumulators.sums import Counts, LabelCounts, Moments
 from engine.atlas.build.hashing import mix
 from engine.atlas.format.schema import HEAT_KEPT
 
 
-@njit(cache=True)
 def add_items(
+    batch: ItemBatch,
+    edges: NDArray[np.float64],
+    counts: Counts,
+    label_counts: LabelCounts,
+    moments: Moments,
+    top: ItemLists,
+    reservoir: ItemLists,
+    heat_positions: NDArray[np.uint16],
+    heat_values: NDArray[np.float32],
+    used: int,
+    scratch: Scratch,
+) -> int:
+    """Add a batch of items to all accumulators; returns how many entries of the heat maps are used then.
+
+    The heat maps must have room for as many further entries as the batch has.
+    """
+    tables = (counts, label_counts, moments, top, reservoir)
+    plain = [tuple(table) for table in tables]
+    return int(_add_items(tuple(batch), edges, *plain, heat_positions, heat_values, used, tuple(scratch)))
+
+
+@njit(cache=True)
+def _add_items(
     batch: Any,
     edges: Any,
     counts: Any,
@@ -30,11 +57,10 @@ def add_items(
     used: int,
     scratch: Any,
 ) -> int:
-    """Add a :class:`TokenBatch` to all accumulators; returns how many entries of the heat maps are used then.
-
-    The heat maps must have room for as many further entries as the batch has.
-    """
-    crow, col, val, labels = batch.crow, batch.col, batch.val, batch.labels
+    crow, col, val, first_item, n_positions, labels, embeddings = batch
+    label_tokens, label_items = label_counts
+    top_size, top_key, top_item = top[0], top[1], top[2]
+    sample_size, sample_key = reservoir[0], reservoir[1]
     firing, item_count, total, maximum, histogram = counts
     touched, best, head, tail, size, seen = scratch
     following = np.empty(len(col), np.int64)  # next entry of the same atom in the same item
@@ -46,10 +72,10 @@ def add_items(
     n_bins = len(edges) - 1
     seen[:] = -1
     for local in range(len(labels)):
-        item = batch.first_item + local
+        item = first_item + local
         n_touched = 0
-        for position in range(batch.n_positions):
-            token = local * batch.n_positions + position
+        for position in range(n_positions):
+            token = local * n_positions + position
             for entry in range(crow[token], crow[token + 1]):
                 atom, value = col[entry], val[entry]
                 firing[atom] += 1
@@ -77,16 +103,16 @@ def add_items(
             maximum[atom] = max(maximum[atom], value)
             label = labels[local]
             if label >= 0:
-                label_counts.tokens[atom, label] += size[atom]
-                label_counts.items[atom, label] += 1
+                label_tokens[atom, label] += size[atom]
+                label_items[atom, label] += 1
             pair_atom[n_pairs] = atom
             pair_item[n_pairs] = local
             pair_share[n_pairs] = max(value, np.float32(0))
             n_pairs += 1
 
             priority = mix(mix(np.uint64(item)) ^ np.uint64(atom))
-            place_top = _place_top(top.key[atom], top.item[atom], top.size[atom], value)
-            place_sample = _place_sample(reservoir.key[atom], reservoir.size[atom], priority)
+            place_top = _place_top(top_key[atom], top_item[atom], top_size[atom], value)
+            place_sample = _place_sample(sample_key[atom], sample_size[atom], priority)
             if place_top < 0 and place_sample < 0:
                 continue
             kept = _write_heat(head[atom], size[atom], following, position_of, val, heat_positions, heat_values, used)
@@ -95,7 +121,7 @@ def add_items(
             if place_sample >= 0:
                 _put(reservoir, atom, place_sample, priority, item, position_of[best[atom]], value, used, kept)
             used += kept
-    _add_moments(pair_atom[:n_pairs], pair_item, pair_share, batch.embeddings, moments)
+    _add_moments(pair_atom[:n_pairs], pair_item, pair_share, embeddings, moments)
     return used
 
 
@@ -157,13 +183,14 @@ def _place_sample(priorities: Any, count: int, priority: Any) -> int:
 @njit(cache=True)
 def _put(lists: Any, atom: int, place: int, key: Any, item: int, position: int, value: Any, start: int, n: int) -> None:
     """Write one item, with the place of its heat map, into column ``place`` of an atom's list."""
-    lists.key[atom, place] = key
-    lists.item[atom, place] = item
-    lists.position[atom, place] = position
-    lists.value[atom, place] = value
-    lists.heat_start[atom, place] = start
-    lists.heat_size[atom, place] = n
-    lists.size[atom] = max(lists.size[atom], place + 1)
+    size, keys, items, positions, values, starts, sizes = lists
+    keys[atom, place] = key
+    items[atom, place] = item
+    positions[atom, place] = position
+    values[atom, place] = value
+    starts[atom, place] = start
+    sizes[atom, place] = n
+    size[atom] = max(size[atom], place + 1)
 
 
 @njit(cache=True)

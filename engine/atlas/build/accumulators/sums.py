@@ -62,7 +62,7 @@ class LabelCounts(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What the monosemanticity of every atom is worked out from: sums over the items on which it fires.
+    """Sums over the items on which each atom fires, from which its monosemanticity is computed.
 
     a is the atom's largest activation in the item, not below 0; e is the item's embedding.
 

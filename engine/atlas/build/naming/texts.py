@@ -25,7 +25,7 @@ def exemplar_terms(exemplars: Exemplars, snippets: Snippets) -> TermTable:
 
 
 def prefer_one_word(names: RankedNames, exemplars: Exemplars, snippets: Snippets) -> None:
-    """Where half of an atom's top exemplars peak on one word, that word is the name; what was there goes behind it.
+    """Where half of an atom's top exemplars peak on one word, that word becomes the name; the earlier names follow.
 
     A word that says nothing by itself ("of"), or punctuation, is put in quotes: the atom is about the token then.
     """

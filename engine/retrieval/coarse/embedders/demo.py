@@ -1,4 +1,4 @@
-"""The demo's embedder: CLIP image tower + trained text adapter. There is no CLIP text tower in it, and it never says so.
+"""The demo's embedder: CLIP image tower + trained text adapter. It has no CLIP text tower, and its name never claims one.
 
 Images go through the embedded CLIP ViT-B/16 tower, texts through the embedded MiniLM sentence encoder; a small adapter,
 trained on the demo corpus's training split, brings both into one space.
@@ -37,7 +37,7 @@ _BATCH = 16
 
 
 class DemoEmbedder:
-    """See the module. The image tower is loaded when the first image comes: text queries need no picture model."""
+    """The demo's embedder. The image tower is loaded when the first image comes: text queries need no picture model."""
 
     modalities = frozenset(("text", "image"))
 

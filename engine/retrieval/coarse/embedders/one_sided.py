@@ -10,7 +10,7 @@ from PIL import Image
 
 from engine.backbones import embedded, load_backbone
 from engine.backbones.quiet import quiet
-from engine.backbones.vectors import Vectors, memory_explained
+from engine.backbones.vectors import Vectors, explain_out_of_memory
 from engine.device import pick_device
 from engine.progress import Progress
 from engine.retrieval.coarse.embedders.base import missing_modality
@@ -44,7 +44,7 @@ class ImageOnly:
         """Unit rows, float32 [N, width]."""
         found = np.zeros((len(images), self.width), np.float32)
         for start in range(0, len(images), _BATCH):
-            with memory_explained(self.identity["name"]):
+            with explain_out_of_memory(self.identity["name"]):
                 pixels = self._backbone.preprocess(images[start : start + _BATCH])
                 found[start : start + _BATCH] = self._backbone.run(pixels).embeddings.cpu().numpy()
         return found

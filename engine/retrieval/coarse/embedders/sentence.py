@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from transformers.utils.hub import cached_file
 
-from engine.backbones.checkpoints import CheckpointSource, explained
+from engine.backbones.checkpoints import CheckpointSource, checkpoint_errors
 from engine.backbones.quiet import quiet
-from engine.backbones.vectors import Vectors, memory_explained, unit
+from engine.backbones.vectors import Vectors, explain_out_of_memory, unit
 from engine.device import pick_device
 from engine.errors import AtomscopeError, InputError
 from engine.files import sha256
@@ -58,7 +58,7 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, source: CheckpointSource, device: str = "auto") -> None:
         library = require_sentence_transformers()
-        with quiet(), explained(source):
+        with quiet(), checkpoint_errors(source):
             self._model = library.SentenceTransformer(
                 source.location, device=str(pick_device(device)), local_files_only=source.offline
             )
@@ -84,7 +84,7 @@ class SentenceTransformerEmbedder:
         return self._encode(list(images))
 
     def _encode(self, items: list[Any]) -> Vectors:
-        with memory_explained(self._name):
+        with explain_out_of_memory(self._name):
             found = self._model.encode(items, convert_to_numpy=True, show_progress_bar=False)
         return unit(np.asarray(found, np.float32).reshape(len(items), -1))
 

@@ -57,7 +57,7 @@ class LayerLens:
 
     @contextmanager
     def watching(self, ids: Tensor, mask: Tensor) -> Iterator[list[LensTrace]]:
-        """Watch the forward pass inside; the list has one ``LensTrace`` a row, filled when it is over."""
+        """Watch the forward pass inside; the list has one ``LensTrace`` per row, filled when it is over."""
         run = _Run(self, ids, mask)
         with ExitStack() as hooks:
             hooks.callback(self._decoder.module.register_forward_pre_hook(run.begin, with_kwargs=True).remove)

@@ -1,4 +1,4 @@
-"""Fine scores, one way a file. Every way reads prompts through the same reader and fills the same record."""
+"""Score modes, one per file. Every mode reads prompts with the same reader and fills the same record."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _LOGITS = 2**26
 
 
 def likelihood(reader: PromptReader, tasks: Sequence[Task], lens: Lens | None) -> list[FineRecord]:
-    """Mean log-probability of the caption's tokens, in nats a token; of a picture's captions, minus the same unseen."""
+    """Mean log-probability of the caption's tokens, in nats per token; of a picture's captions, minus the same unseen."""
     for task in tasks:
         if task.statement.about != "caption":
             raise AtomscopeError(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.retrieval.fine.answers import entropy, top_tokens
 from engine.retrieval.fine.picture import PreparedPicture
-from engine.retrieval.fine.prompts import Question, Statement, ask
+from engine.retrieval.fine.prompts import Question, Statement, question_about
 from engine.retrieval.fine.reader import Lens, Prompt, PromptReader
 from engine.retrieval.search.events import FineRecord, Mode, PoolEntry
 
@@ -32,11 +32,11 @@ def prompts(reader: PromptReader, tasks: Sequence[Task], question: Question) -> 
     """The prompt of every task; what stands before the caption is its stem."""
     return [
         reader.prompt(
-            ask(task.statement, question),
+            question_about(task.statement, question),
             task.pictures,
             None
             if not task.statement.caption
-            else lambda caption, task=task: ask(replace(task.statement, caption=caption), question),  # type: ignore[misc]
+            else lambda caption, task=task: question_about(replace(task.statement, caption=caption), question),  # type: ignore[misc]
         )
         for task in tasks
     ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from app.pages.concepts import view as concept_view
-from app.pages.concepts.view import Options
+from app.pages.concepts.view import ViewOptions
 from app.ui import browser
 from engine.atlas import Atlas, search, top_exemplars
 
 
 def test_a_live_atom_shows_examples_weak_ones_figures_and_neighbours(linked: Atlas) -> None:
     atom = int(linked.atoms["item_count"][linked.atoms["status"] == "live"].idxmax())
-    markup = concept_view.body(linked, atom, Options(top=8))
+    markup = concept_view.body(linked, atom, ViewOptions(top=8))
     shown = linked.exemplars(atom, "top").head(8)
     for row in shown.itertuples():
         assert f"/atomscope/thumb/{linked.key}/{row.item}.webp" in markup
@@ -33,26 +33,28 @@ def test_a_live_atom_shows_examples_weak_ones_figures_and_neighbours(linked: Atl
 
 
 def test_a_dead_atom_says_so(linked: Atlas) -> None:
-    markup = concept_view.body(linked, first(linked, "dead"), Options())
+    markup = concept_view.body(linked, first(linked, "dead"), ViewOptions())
     assert "fires on no token" in markup and "<img" not in markup
 
 
 def test_a_dense_atom_warns(linked: Atlas) -> None:
-    assert "Dense: it fires on more than a tenth" in concept_view.body(linked, first(linked, "dense"), Options())
+    assert "Dense: it fires on more than a tenth" in concept_view.body(linked, first(linked, "dense"), ViewOptions())
 
 
-@pytest.mark.parametrize(("options", "absent"), [(Options(heat="off"), "/heat/"), (Options(outline=False), "as-peak")])
-def test_layers_can_be_taken_away(linked: Atlas, options: Options, absent: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "absent"), [(ViewOptions(heat="off"), "/heat/"), (ViewOptions(outline=False), "as-peak")]
+)
+def test_layers_can_be_taken_away(linked: Atlas, options: ViewOptions, absent: str) -> None:
     markup = concept_view.body(linked, first(linked, "live"), options)
     assert absent not in markup and "/thumb/" in markup
 
 
 def test_heat_can_be_scaled_by_the_picture(linked: Atlas) -> None:
-    assert "top-0.png?scale=picture" in concept_view.body(linked, first(linked, "live"), Options(heat="picture"))
+    assert "top-0.png?scale=picture" in concept_view.body(linked, first(linked, "live"), ViewOptions(heat="picture"))
 
 
 def test_a_step_stays_small(linked: Atlas) -> None:
-    sizes = [len(browser.pack(concept_view.body(linked, atom, Options()))) for atom in range(0, linked.n_atoms, 7)]
+    sizes = [len(browser.pack(concept_view.body(linked, atom, ViewOptions()))) for atom in range(0, linked.n_atoms, 7)]
     assert max(sizes) < 8_000, f"the largest step is {max(sizes):,} bytes"
 
 
@@ -62,7 +64,7 @@ def test_hostile_labels_and_captions_are_text(linked: Atlas, monkeypatch: pytest
     atoms["label"], items["caption"] = hostile, hostile
     monkeypatch.setitem(linked.__dict__, "atoms", atoms)
     monkeypatch.setitem(linked.__dict__, "items", items)
-    markup = concept_view.body(linked, first(linked, "live"), Options())
+    markup = concept_view.body(linked, first(linked, "live"), ViewOptions())
     assert "<script" not in markup and "&lt;script&gt;" in markup
 
 
@@ -75,9 +77,9 @@ def test_results(linked: Atlas) -> None:
 def test_prefetch_names_pictures_of_the_next_atoms(linked: Atlas) -> None:
     atom = first(linked, "live")
     item = int(top_exemplars.top_items(linked)[atom][0])
-    urls = concept_view.prefetch(linked, [atom], Options())
+    urls = concept_view.prefetch(linked, [atom], ViewOptions())
     assert f"/atomscope/thumb/{linked.key}/{item}.webp" in urls
-    assert not any("heat" in url for url in concept_view.prefetch(linked, [atom], Options(heat="off")))
+    assert not any("heat" in url for url in concept_view.prefetch(linked, [atom], ViewOptions(heat="off")))
 
 
 def first(atlas: Atlas, status: str) -> int:

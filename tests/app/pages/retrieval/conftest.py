@@ -67,7 +67,7 @@ def stream() -> Stream:
 
 
 @pytest.fixture
-def scene() -> StepContext:
+def context() -> StepContext:
     """Thirty items; the query is known to ask for the second candidate of a ``stream``."""
     captions = [f"caption {row}" for row in range(30)]
     captions[11] = ATTACK

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.backbones.vectors import mix
+from engine.backbones.vectors import mix_vectors
 from engine.corpus import open_corpus
 from engine.errors import InputError
 from engine.progress import SilentProgress
@@ -104,7 +104,7 @@ def test_mixed_queries_and_candidates_by_the_formula(image_folder: Path, colour_
     target = 0.7 * collection.parts["image"][3] + 0.3 * collection.parts["text"][3]
     np.testing.assert_allclose(collection.vectors("both")[3], target / np.linalg.norm(target), rtol=1e-6, atol=1e-7)
     assert not collection.vectors("both")[5].any()  # no caption, no mixture
-    np.testing.assert_allclose(mix(image[None], text[None], 1.0)[0], image, atol=1e-7)
+    np.testing.assert_allclose(mix_vectors(image[None], text[None], 1.0)[0], image, atol=1e-7)
 
 
 def test_splits_and_the_rank_of_a_known_answer(image_folder: Path, colour_embedder) -> None:

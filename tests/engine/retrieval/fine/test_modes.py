@@ -186,29 +186,29 @@ def test_listwise_averages_over_rotations(
 
 def test_statements() -> None:
     from engine.errors import AtomscopeError
-    from engine.retrieval.fine.prompts import JUDGE, Content, ask, state
+    from engine.retrieval.fine.prompts import JUDGE, Content, make_statement, question_about
 
     picture, words, both = Content(True, ""), Content(False, "a boat"), Content(True, "but red")
-    by_text, by_picture = state(words, picture), state(picture, words)
-    assert ask(by_text, "judge") == ask(by_picture, "judge") == f"{JUDGE} a boat"
+    by_text, by_picture = make_statement(words, picture), make_statement(picture, words)
+    assert question_about(by_text, "judge") == question_about(by_picture, "judge") == f"{JUDGE} a boat"
     assert (by_text.pictures, by_picture.pictures) == (("candidate",), ("query",))
-    pair = state(picture, picture)
-    assert ask(pair, "judge") == "Do the two pictures show the same thing? Answer True or False."
+    pair = make_statement(picture, picture)
+    assert question_about(pair, "judge") == "Do the two pictures show the same thing? Answer True or False."
     assert pair.pictures == ("query", "candidate")
-    assert "but red" in ask(state(both, picture), "judge")
-    assert ask(state(words, words), "rate").endswith("Caption: a boat\nCaption: a boat")
+    assert "but red" in question_about(make_statement(both, picture), "judge")
+    assert question_about(make_statement(words, words), "rate").endswith("Caption: a boat\nCaption: a boat")
     with pytest.raises(AtomscopeError, match="neither a picture nor a text"):
-        state(words, Content(False, ""))
+        make_statement(words, Content(False, ""))
 
 
 def test_pictures_in_order(scorer: Callable[..., FineScorer], views: Views, pictures: list[Image.Image]) -> None:
     """A picture query against pictures: both are read, the query's first."""
-    from engine.retrieval.fine.prompts import Content, ask, state
+    from engine.retrieval.fine.prompts import Content, make_statement, question_about
     from engine.retrieval.search.query import Query
 
     model = scorer("qwen2_5_vl")
     (record,) = run(model, Query(image=pictures[5]), views(1), mode="true-false", view="image")
-    words = ask(state(Content(True, ""), Content(True, "")), "judge")
+    words = question_about(make_statement(Content(True, ""), Content(True, "")), "judge")
     logits = logits_of(model, words, [pictures[5], pictures[0]])[0][-1]
     assert record.p_true == pytest.approx(mass(model, logits, "true"), abs=1e-6)
 

@@ -11,7 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from engine.sae import build_sae, parse_config
-from engine.training.parallel.placement import whole
+from engine.training.parallel.placement import full_tensor
 from engine.training.parallel.split_sae import split_over
 
 TEXTS = [
@@ -50,8 +50,8 @@ def test_a_split_sae_gives_what_the_plain_one_gives(text: str, mesh: DeviceMesh)
         torch.testing.assert_close(two.losses[name], loss)
     for (name, parameter), placed in zip(plain.named_parameters(), split.parameters(), strict=True):
         assert parameter.grad is not None and placed.grad is not None, name
-        torch.testing.assert_close(whole(placed.grad), parameter.grad, rtol=1e-4, atol=1e-6)
-    assert whole(split.tokens_since_fired).equal(plain.tokens_since_fired)
+        torch.testing.assert_close(full_tensor(placed.grad), parameter.grad, rtol=1e-4, atol=1e-6)
+    assert full_tensor(split.tokens_since_fired).equal(plain.tokens_since_fired)
 
 
 def test_gathered_it_is_the_plain_sae_again(mesh: DeviceMesh) -> None:

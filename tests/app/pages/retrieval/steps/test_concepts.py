@@ -23,7 +23,7 @@ def encoded(atlas: Atlas, *atoms: int) -> EncodedImage:
 
 
 def test_the_table_has_an_atom_a_row_and_a_picture_a_column(
-    stream: Callable[..., Any], scene: StepContext, linked: Atlas
+    stream: Callable[..., Any], context: StepContext, linked: Atlas
 ) -> None:
     alive = linked.atoms[linked.atoms["status"] == "live"].sort_values("item_count").index[:2]
     rare, other = sorted(int(atom) for atom in alive)
@@ -33,13 +33,13 @@ def test_the_table_has_an_atom_a_row_and_a_picture_a_column(
         EncodedCandidate(12, encoded(linked, other)),
         EncodedCandidate(11, None, "a.png is missing."),
     ]
-    html = concepts(linked, scene, outcome_of(stream([2.0, 1.0, 0.5])), pictures)
+    html = concepts(linked, context, outcome_of(stream([2.0, 1.0, 0.5])), pictures)
     assert f"atom {rare}<" in html and f"atom {other}<" not in html  # the other one is not in the query's picture
     assert html.count("as-over") == 2 and html.count("as-faded") == 1
     assert "a.png is missing." in html and "<img src=x" not in html
     assert "were encoded now by" in html and "Shared concepts" in html
 
 
-def test_nothing_shared_is_said(stream: Callable[..., Any], scene: StepContext, linked: Atlas) -> None:
-    html = concepts(linked, scene, outcome_of(stream([2.0, 1.0])), [EncodedCandidate(10, encoded(linked))])
+def test_nothing_shared_is_said(stream: Callable[..., Any], context: StepContext, linked: Atlas) -> None:
+    html = concepts(linked, context, outcome_of(stream([2.0, 1.0])), [EncodedCandidate(10, encoded(linked))])
     assert "They share no atom of" in html

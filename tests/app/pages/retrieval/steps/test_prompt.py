@@ -9,6 +9,6 @@ from app.pages.retrieval.step_context import StepContext
 from app.pages.retrieval.steps.prompt import prompt
 
 
-def test_a_prompt_is_shown_as_it_is(stream, scene: StepContext) -> None:
-    html = prompt(replace(scene, picked=10), outcome_of(stream([1.0, 2.0])))
+def test_a_prompt_is_shown_as_it_is(stream, context: StepContext) -> None:
+    html = prompt(replace(context, picked=10), outcome_of(stream([1.0, 2.0])))
     assert "&lt;image x 49&gt;Does it match? &lt;script&gt;" in html and "61 tokens" in html and "⏎&lt;b&gt;" in html
