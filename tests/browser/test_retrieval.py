@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.slow,
     pytest.mark.weights,
     pytest.mark.skipif(
         bool(models.missing_weights("coarse") or models.missing_weights("fine"))
