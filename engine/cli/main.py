@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -71,7 +72,12 @@ def main() -> None:
     """Entry point of the console script."""
     if not sys.warnoptions:  # what a library means to rename concerns us, and nobody who types a command
         warnings.simplefilter("ignore", FutureWarning)
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # torchrun started several
+        from engine.distributed import end_process
+
+        end_process(status)
+    sys.exit(status)
 
 
 def _say(error: Exception, status: int) -> int:

@@ -13,7 +13,7 @@ import torch
 from engine.activations import extract, writer
 from engine.backbones import load_backbone
 from engine.corpus import open_corpus
-from engine.distributed import joined
+from engine.distributed import end_process, joined
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
@@ -21,3 +21,4 @@ if __name__ == "__main__":
     with joined() as group:
         backbone = load_backbone(sys.argv[2], -2, "residual", "all", "cpu")
         extract(backbone, open_corpus(Path(sys.argv[1]), None), sys.argv[3], batch_size=1, group=group)
+    end_process(0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from engine.activations import ActivationStore
-from engine.distributed import joined
+from engine.distributed import end_process, joined
 from engine.progress import SilentProgress
 from engine.sae import parse_config
 from engine.training import TrainConfig, train
@@ -72,3 +72,4 @@ def run(store: Path, out: Path, split: str, steps: int | None = None) -> None:
 
 if __name__ == "__main__":
     run(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))
+    end_process(0)
