@@ -11,9 +11,9 @@ import stat
 import warnings
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, features
 
+from engine.corpus.depths import eight_bits, is_deep, unread_tiff
 from engine.errors import InputError
 
 MAX_PIXELS = 89_478_485
@@ -99,6 +99,8 @@ def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str |
     except Image.DecompressionBombError:
         raise UnreadableItem(f"{name} is larger than {max_pixels / 1e6:,.0f} million pixels. Scale it down.") from None
     except Image.UnidentifiedImageError:
+        if kind := unread_tiff(data):
+            raise UnreadableItem(f"{name} is {kind}, which is not read. Save it with 8 bits a channel.") from None
         raise UnreadableItem(f"{name} is {_guess(data)}, not a {_READ} picture.") from None
     except MemoryError:
         raise UnreadableItem(f"{name} does not fit into memory. Scale it down.") from None
@@ -151,8 +153,8 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
 def _plain(image: Image.Image) -> Image.Image:
     """A loaded image as upright RGB on white without metadata."""
     orientation = _orientation(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image), image.mode))
+    if is_deep(image):
+        image = Image.fromarray(eight_bits(image))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         plain = Image.new("RGB", rgba.size, "white")
@@ -171,19 +173,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block must not cost the picture, and Pillow's reader raises many kinds of error
         return 1
-
-
-def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Greyscale of more than 8 bits as uint8 [height, width].
-
-    ``I;16`` spans 0..65535 by definition. 32-bit integers and floats declare no range: the smallest usual one that
-    holds the largest value is taken (floats 0..1, then 0..255, then 0..65535), else the largest value itself is white.
-    """
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    peak = float(values.max(initial=0.0))
-    ranges = (65535.0,) if mode.startswith("I;16") else (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
-    white = next((top for top in ranges if peak <= top), peak)
-    return np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _guess(data: bytes) -> str:
