@@ -12,6 +12,8 @@ BITS, PHOTOMETRIC, CHANNELS, SAMPLE_FORMAT, LOWEST, HIGHEST, NO_DATA = 258, 262,
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 WHITE_IS_ZERO = 0
 
+_KINDS = {SIGNED: "signed ", FLOAT: "floating-point "}
+
 BLACK = 0.01
 """A picture whose largest value is below this part of the guessed white would come out black: its own range is taken."""
 
@@ -24,8 +26,8 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def eight_bits(image: Image.Image) -> np.ndarray:
-    """A deep image as uint8 [height, width], 0 black and 255 white.
+def eight_bits(image: Image.Image) -> tuple[np.ndarray, str]:
+    """A deep image as uint8 [height, width], 0 black and 255 white; and what it is where its range was guessed, else "".
 
     The range is what the file states: 0..65535 of ``I;16``, 2**bits - 1 of a TIFF of fewer bits, a TIFF's
     SMinSampleValue and SMaxSampleValue (TIFF 6.0, section 18). 32-bit integers, signed integers and floats state none:
@@ -42,27 +44,28 @@ def eight_bits(image: Image.Image) -> np.ndarray:
     if tags.get(NO_DATA) is not None:
         values[values == np.float32(_number(tags[NO_DATA]))] = np.nan  # GDAL's mark of pixels without a value
     values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    black, white = _range(values, image.mode, tags, sample, bits)
+    black, white, guessed = _range(values, image.mode, tags, sample, bits)
     grey = np.clip((values - black) * (255.0 / (white - black)) + 0.5, 0, 255).astype(np.uint8)
-    return 255 - grey if _first(tags, PHOTOMETRIC, 1) == WHITE_IS_ZERO else grey
+    grey = 255 - grey if _first(tags, PHOTOMETRIC, 1) == WHITE_IS_ZERO else grey
+    return grey, f"{_KINDS.get(sample, '')}{bits}-bit TIFF" if guessed else ""
 
 
-def _range(values: np.ndarray, mode: str, tags: Any, sample: Any, bits: int) -> tuple[float, float]:
-    """The values that are black and white."""
+def _range(values: np.ndarray, mode: str, tags: Any, sample: Any, bits: int) -> tuple[float, float, bool]:
+    """The values that are black and white, and whether they are the picture's own for want of better."""
     lowest, highest = _number(_first(tags, LOWEST, 0)), _number(_first(tags, HIGHEST, np.nan))
     if lowest < highest < np.inf:
-        return lowest, highest
+        return lowest, highest, False
     if mode.startswith("I;16"):
-        return 0.0, float(2**bits - 1) if 8 < bits < 16 else 65535.0
+        return 0.0, float(2**bits - 1) if 8 < bits < 16 else 65535.0, False
     peak, bottom = float(values.max(initial=0.0)), float(values.min(initial=0.0))
     deepest = 32767.0 if tags and sample == SIGNED and bits == 16 else 65535.0
     usual = (1.0, 255.0, deepest) if mode == "F" else (255.0, deepest)
     white = next((top for top in usual if peak <= top), peak)
     if tags and bottom < -UNDERSHOOT * peak:
-        return bottom, peak
+        return bottom, peak, True
     if tags and 0 < peak < BLACK * white:
-        return 0.0, peak
-    return 0.0, white
+        return 0.0, peak, True
+    return 0.0, white, bool(tags) and white not in usual
 
 
 def unread_tiff(data: bytes) -> str:
@@ -75,7 +78,7 @@ def unread_tiff(data: bytes) -> str:
         file.seek(directory.next)
         directory.load(file)
         bits, channels = int(_first(directory, BITS, 1)), int(_first(directory, CHANNELS, 1))
-        kind = {SIGNED: "signed ", FLOAT: "floating-point "}.get(_first(directory, SAMPLE_FORMAT, UNSIGNED), "")
+        kind = _KINDS.get(_first(directory, SAMPLE_FORMAT, UNSIGNED), "")
         colour = "colour" if channels > 2 else f"{kind}greyscale"
         return f"a TIFF with {bits}-bit {colour}"
     except Exception:  # a damaged directory makes Pillow's reader raise many kinds of error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, features
@@ -65,7 +66,12 @@ class UnreadableItem(InputError):
     """One item of a corpus cannot be read. Extraction reports it and goes on with the next."""
 
 
-def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:
+def decode_image(
+    source: bytes | Path,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+    guessed: Callable[[str], None] | None = None,
+) -> Image.Image:
     """Decode one picture, whatever its format, into upright 8-bit RGB on white.
 
     Palettes, CMYK, greyscale and 16 or 32 bits a channel become 8-bit RGB; an animation gives its first frame; an EXIF
@@ -79,6 +85,9 @@ def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str |
         Width times height above which the picture is refused before it is decoded.
     name
         What to call the picture in an error; default: the path, or "the image".
+    guessed
+        Told what kind of file it is ("signed 16-bit TIFF") where the file states no range of values and no usual one
+        fits: it is then scaled from its own smallest value (or 0) to its largest.
 
     Raises
     ------
@@ -93,7 +102,7 @@ def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str |
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(*image.size, max_pixels, name)
             image.load()
-            return _plain(image)
+            return _plain(image, guessed)
     except UnreadableItem:
         raise
     except Image.DecompressionBombError:
@@ -150,11 +159,14 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
         )
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, guessed: Callable[[str], None] | None) -> Image.Image:
     """A loaded image as upright RGB on white without metadata."""
     orientation = _orientation(image)
     if is_deep(image):
-        image = Image.fromarray(eight_bits(image))
+        grey, guess = eight_bits(image)
+        image = Image.fromarray(grey)
+        if guess and guessed is not None:
+            guessed(guess)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         plain = Image.new("RGB", rgba.size, "white")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.corpus import open_corpus
 from engine.corpus.images import UnreadableItem, decode_image
 
 RAMP = np.linspace(0, 1, 5)
@@ -125,3 +127,22 @@ def test_other_depths_that_are_not_read_are_named() -> None:
         decode_image(tiff(np.zeros((4, 5), np.float64)))
     with pytest.raises(UnreadableItem, match="a TIFF with 64-bit colour"):
         decode_image(tiff(np.zeros((4, 5, 3), np.float64)))
+
+
+def test_a_guessed_range_is_said_once_a_kind(tmp_path: Path) -> None:
+    signed, floats = np.tile(np.linspace(-1000, 1000, 5), (4, 1)).astype(np.int16), np.full((4, 5), 300, np.float32)
+    stated = tiff(floats, lowest=("f", 0), highest=("f", 600))
+    for name, data in {"a": tiff(signed), "b": tiff(signed), "c": tiff(floats), "d": stated}.items():
+        (tmp_path / f"{name}.tif").write_bytes(data)
+    (tmp_path / "e.tif").write_bytes(tiff(np.full((4, 5), 0.5, np.float32)))
+    corpus = open_corpus(tmp_path)
+    assert corpus.warnings == []
+    for item in (3, 4):
+        corpus.load(item)
+    assert corpus.warnings == []
+    for item in (0, 1, 2, 0, 2):
+        corpus.load(item)
+    assert [warning.split(" that ")[0] for warning in corpus.warnings] == [
+        "a.tif is a signed 16-bit TIFF",
+        "c.tif is a floating-point 32-bit TIFF",
+    ]
