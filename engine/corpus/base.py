@@ -128,8 +128,8 @@ class Corpus:
             if kind not in self._guessed:
                 self._guessed.add(kind)
                 self.warnings.append(
-                    f"{name} is a {kind} that states no range of values: every such picture is scaled by its own smallest "
-                    "and largest value, so brightness cannot be compared between them."
+                    f"{name} is a {kind} that states no range of values: every such picture is scaled by its own values, so "
+                    "brightness cannot be compared between them."
                 )
 
     def _expect(self, kind: str, item: int) -> None:
