@@ -101,7 +101,11 @@ def extract(
         done = sum(map(len, batches[: writer.batches_done]))
         progress.start("Extracting activations", done + sum(map(len, left)), backbone.noun)
         progress.advance(done)
+        told = len(corpus.warnings)
         for batch in process(backbone, corpus, left):
+            while told < len(corpus.warnings):  # what only a loaded picture shows
+                progress.warn(corpus.warnings[told])
+                told += 1
             for _, reason in batch.skipped:
                 progress.warn(f"{reason} Skipped.")
             with np.errstate(over="ignore"):  # the next line reports it

@@ -13,18 +13,30 @@ from torch import Tensor, nn
 from engine.errors import InputError
 
 # What a block calls its sub-layers in the architectures of ``transformers``. Where a LayerScale follows, its output is
-# what reaches the residual stream, so it comes first.
-_CHILDREN = {"attention": ("layer_scale1", "self_attn", "attention", "attn"), "mlp": ("layer_scale2", "mlp")}
+# what reaches the residual stream, so it comes first. A block with a bare ``fc2`` (OPT) has its MLP's layers as its own.
+_CHILDREN = {
+    "attention": ("layer_scale1", "self_attn", "self_attention", "attention", "attn"),
+    "mlp": ("layer_scale2", "mlp", "ffn", "feed_forward", "fc2"),
+}
 
 
 def find_blocks(model: nn.Module, n_layers: int) -> list[nn.Module]:
-    """The transformer blocks of ``model``, first to last; empty when it has no plain stack of ``n_layers`` blocks."""
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers:
-            blocks = list(module)
-            if len({type(block) for block in blocks}) == 1 and _child(blocks[0], "mlp", "attention"):
-                return blocks
-    return []
+    """The transformer blocks of ``model``, first to last; empty when it has no plain stack of ``n_layers`` blocks.
+
+    Of several stacks of modules of one class, the first is taken whose modules have an attention and an MLP by a known
+    name, else the first with an attention, else the first whose modules are no stages (stacks of blocks themselves).
+    """
+    stacks = [
+        list(module)
+        for module in model.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == n_layers and len({type(block) for block in module}) == 1
+    ]
+    ranked = (
+        [blocks for blocks in stacks if _child(blocks[0], "attention") and _child(blocks[0], "mlp")],
+        [blocks for blocks in stacks if _child(blocks[0], "attention")],
+        [blocks for blocks in stacks if not any(isinstance(child, nn.ModuleList) for child in blocks[0].children())],
+    )
+    return next((found[0] for found in ranked if found), [])
 
 
 def listened_block(model: nn.Module, n_layers: int, index: int, site: str, title: str) -> tuple[nn.Module, nn.Module]:
@@ -33,28 +45,24 @@ def listened_block(model: nn.Module, n_layers: int, index: int, site: str, title
     Raises
     ------
     InputError
-        If the model is not built of blocks with an attention and an MLP each.
+        If the model is not built of equal blocks, or they have no such site.
     """
     blocks = find_blocks(model, n_layers)
-    listened = site_module(blocks[index], site) if blocks else None
+    if not blocks:
+        raise InputError(f"{title} is not built of a stack of {n_layers} equal blocks.")
+    listened = site_module(blocks[index], site)
     if listened is None:
-        raise InputError(f"{title} is not built of blocks with an attention and an MLP each.")
+        raise InputError(f"The blocks of {title} have no {site} that Atomscope knows; use --site residual.")
     return blocks[index], listened
 
 
 def site_module(block: nn.Module, site: str) -> nn.Module | None:
-    """The module whose output is ``site`` of ``block``: the block itself for the residual stream."""
+    """The module whose output is ``site`` of ``block``: the block itself for the residual stream; None if it has none."""
     return block if site == "residual" else _child(block, site)
 
 
-def _child(block: nn.Module, *sites: str) -> nn.Module | None:
-    """The block's child for the last of ``sites``; None unless it has one for each of them."""
-    found: nn.Module | None = None
-    for site in sites:
-        found = next((getattr(block, name) for name in _CHILDREN[site] if _is_module(block, name)), None)
-        if found is None:
-            return None
-    return found
+def _child(block: nn.Module, site: str) -> nn.Module | None:
+    return next((getattr(block, name) for name in _CHILDREN[site] if _is_module(block, name)), None)
 
 
 def _is_module(block: nn.Module, name: str) -> bool:
@@ -125,10 +133,10 @@ def probe_block(
     InputError
         If the model does not run on such inputs, keeps no residual stream of that shape, or adds something else to it.
     """
-    parts = [module for module in (site_module(block, "attention"), site_module(block, "mlp")) if module is not None]
-    before: list[Tensor] = []
+    parts: list[Any] = [part for part in (site_module(block, kind) for kind in _CHILDREN) if part is not None]
+    before: list[Any] = []
     handle = block.register_forward_pre_hook(
-        lambda _module, args, kwargs: before.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+        lambda _module, args, kwargs: before.append(args[0] if args else kwargs.get("hidden_states")), with_kwargs=True
     )
     try:
         with listening(block, *parts) as heard:
@@ -141,11 +149,18 @@ def probe_block(
     if after is None or after.ndim != 3:
         raise InputError(f"{name} does not keep its residual stream as [{rows}, tokens, width].")
     if site != "residual":
-        added = sum(part for part in heard[1:] if part is not None)
+        summands = [*before, *heard[1:]]
+        fits = all(isinstance(one, Tensor) and one.numel() == after.numel() for one in summands)
         # Pre-norm blocks add their two sub-layers to the stream. Float32 sums in another order differ by rounding only.
-        if not torch.allclose(before[0] + added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())):
+        added = sum(one.reshape(after.shape) for one in summands) if fits else None
+        if added is None or not torch.allclose(added, after, rtol=1e-4, atol=1e-4 * float(after.abs().max())):
             raise InputError(
-                f"In {name} the {site} output does not add up to the residual stream (it is not a pre-norm transformer); "
-                "use --site residual."
+                f"In {name} the {site} output does not add up to the residual stream (it is not a pre-norm transformer, or "
+                "adds the stream inside that module); use --site residual."
+            )
+        listened = heard[1 + parts.index(site_module(block, site))]
+        if listened is None or listened.shape != after.shape:  # OPT's MLP sees all tokens of a batch as one long row
+            raise InputError(
+                f"In {name} the {site} does not keep its tokens as [{rows}, tokens, width]; use --site residual."
             )
     return after, output

@@ -14,6 +14,7 @@ from engine.backbones.backbone import Backbone
 from engine.backbones.blocks import listened_block, probe_block
 from engine.backbones.language.backbone import LanguageBackbone
 from engine.backbones.language.loading import is_language_model, load_language_backbone
+from engine.backbones.patch_order import check_patches
 from engine.backbones.preprocessing import load_preprocessor
 from engine.backbones.quiet import quiet
 from engine.backbones.spec import SITES, TOKENS, BackboneSpec, check_choice, layer_index
@@ -129,6 +130,7 @@ def load_backbone(
     prefix = residual.shape[1] - grid[0] * grid[1]
     if prefix < 0:
         raise InputError(f"{model} does not keep one token a patch, so its activations cannot be laid over a picture.")
+    check_patches(tower, block, n_layers, preprocessor.size, grid, model)
     embed, embedding = _embedding(output, pooled, prefix)
     positions, kept_grid, kept_prefix = _positions(tokens, grid, prefix, model)
     spec = BackboneSpec(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -45,7 +46,8 @@ class Corpus:
     items : DataFrame
         One row per item (RangeIndex), columns as in ``engine.corpus.items.COLUMNS``.
     warnings : list of str
-        What was left out or did not match when the corpus was opened, one sentence each.
+        What was left out or did not match when the corpus was opened, one sentence each; and one for every kind of file
+        whose range of values had to be guessed, once such a picture has been loaded.
 
     Parameters
     ----------
@@ -69,6 +71,8 @@ class Corpus:
         self.warnings = list(warnings)
         self._source = source
         self._digest = digest
+        self._guessed: set[str] = set()
+        self._lock = threading.Lock()  # several threads load pictures
         self._ids = items["id"].to_numpy(dtype=object)
         # Kept only for the items that have more captions than the table holds.
         self._captions = {i: tuple(said) for i, said in enumerate(captions or ()) if len(said) > 1}
@@ -108,7 +112,8 @@ class Corpus:
 
     def load(self, item: int) -> Image.Image:
         """One image as upright RGB on white. Raises ``UnreadableItem`` if it cannot be read."""
-        return decode_image(self.image_bytes(item), name=str(self._ids[item]))
+        name = str(self._ids[item])
+        return decode_image(self.image_bytes(item), name=name, guessed=lambda kind: self._warn_of_range(name, kind))
 
     def text(self, item: int) -> str:
         """One text. Raises ``UnreadableItem`` if it is not UTF-8 or cannot be read."""
@@ -117,6 +122,15 @@ class Corpus:
             return self._source.read(item).decode("utf-8-sig").strip()
         except UnicodeDecodeError:
             raise UnreadableItem(f"{self._ids[item]} is not UTF-8 text. Save it as UTF-8.") from None
+
+    def _warn_of_range(self, name: str, kind: str) -> None:
+        with self._lock:
+            if kind not in self._guessed:
+                self._guessed.add(kind)
+                self.warnings.append(
+                    f"{name} is a {kind} that states no range of values: every such picture is scaled by its own values, so "
+                    "brightness cannot be compared between them."
+                )
 
     def _expect(self, kind: str, item: int) -> None:
         if self.items["kind"].iat[item] != kind:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, features
 
+from engine.corpus.depths import eight_bits, is_deep, unread_tiff
 from engine.errors import InputError
 
 MAX_PIXELS = 89_478_485
@@ -65,7 +66,12 @@ class UnreadableItem(InputError):
     """One item of a corpus cannot be read. Extraction reports it and goes on with the next."""
 
 
-def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:
+def decode_image(
+    source: bytes | Path,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+    guessed: Callable[[str], None] | None = None,
+) -> Image.Image:
     """Decode one picture, whatever its format, into upright 8-bit RGB on white.
 
     Palettes, CMYK, greyscale and 16 or 32 bits a channel become 8-bit RGB; an animation gives its first frame; an EXIF
@@ -79,6 +85,9 @@ def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str |
         Width times height above which the picture is refused before it is decoded.
     name
         What to call the picture in an error; default: the path, or "the image".
+    guessed
+        Told what kind of file it is ("signed 16-bit TIFF") where the file states no range of values and no usual one
+        fits: it is then scaled from its own smallest value (or 0) to its largest.
 
     Raises
     ------
@@ -93,12 +102,14 @@ def decode_image(source: bytes | Path, max_pixels: int = MAX_PIXELS, name: str |
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(*image.size, max_pixels, name)
             image.load()
-            return _plain(image)
+            return _plain(image, guessed)
     except UnreadableItem:
         raise
     except Image.DecompressionBombError:
         raise UnreadableItem(f"{name} is larger than {max_pixels / 1e6:,.0f} million pixels. Scale it down.") from None
     except Image.UnidentifiedImageError:
+        if kind := unread_tiff(data):
+            raise UnreadableItem(f"{name} is {kind}, which is not read. Save it with 8 bits a channel.") from None
         raise UnreadableItem(f"{name} is {_guess(data)}, not a {_READ} picture.") from None
     except MemoryError:
         raise UnreadableItem(f"{name} does not fit into memory. Scale it down.") from None
@@ -148,11 +159,14 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
         )
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, guessed: Callable[[str], None] | None) -> Image.Image:
     """A loaded image as upright RGB on white without metadata."""
     orientation = _orientation(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image), image.mode))
+    if is_deep(image):
+        grey, guess = eight_bits(image)
+        image = Image.fromarray(grey)
+        if guess and guessed is not None:
+            guessed(guess)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         plain = Image.new("RGB", rgba.size, "white")
@@ -171,19 +185,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # a damaged EXIF block must not cost the picture, and Pillow's reader raises many kinds of error
         return 1
-
-
-def _eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Greyscale of more than 8 bits as uint8 [height, width].
-
-    ``I;16`` spans 0..65535 by definition. 32-bit integers and floats declare no range: the smallest usual one that
-    holds the largest value is taken (floats 0..1, then 0..255, then 0..65535), else the largest value itself is white.
-    """
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    peak = float(values.max(initial=0.0))
-    ranges = (65535.0,) if mode.startswith("I;16") else (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
-    white = next((top for top in ranges if peak <= top), peak)
-    return np.clip(values * (255.0 / white) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _guess(data: bytes) -> str:

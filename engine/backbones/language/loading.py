@@ -17,6 +17,9 @@ from kernels.products import use_fast_linear
 
 CONTEXT = 128
 
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+"""What configs call the number of tokens that a model reads: GPT-2's, MPT's and Bloom's names beside the usual one."""
+
 
 def is_language_model(config: PretrainedConfig) -> bool:
     """Whether transformers has a causal language model for this config, and it sees no pictures."""
@@ -54,7 +57,7 @@ def load_language_backbone(
     name = source.name
     n_layers = int(config.num_hidden_layers)
     index = layer_index(layer, n_layers, name)
-    longest = getattr(config, "max_position_embeddings", None)
+    longest = _longest(config)
     with checkpoints.checkpoint_errors(source):
         tokenizer = AutoTokenizer.from_pretrained(source.location, **source.access)
         model = AutoModelForCausalLM.from_pretrained(
@@ -71,7 +74,7 @@ def load_language_backbone(
     if device.type == "cpu":
         use_fast_linear(model)
     ids = torch.full((1, len(lead) + context), separator, device=device)
-    after, _ = probe_block(
+    after, output = probe_block(
         block, site, lambda: model.base_model(ids, use_cache=False), name, f"{ids.shape[1]} tokens", "chunks"
     )
     if after.shape[:2] != ids.shape:
@@ -87,7 +90,7 @@ def load_language_backbone(
         site=site,
         tokens=tokens,
         d_model=int(after.shape[2]),
-        embedding_dim=int(config.hidden_size),
+        embedding_dim=int(output.last_hidden_state.shape[2]),
         embedding="mean of the last hidden states over the text, less the mean of all chunks",
         grid=[0, 0],
         prefix=prefix,
@@ -101,6 +104,12 @@ def load_language_backbone(
         note=source.note,
     )
     return LanguageBackbone(model, listened, tokenizer, lead, separator, spec, device)
+
+
+def _longest(config: PretrainedConfig) -> int | None:
+    """Most tokens that the model reads at once; None where its config states none."""
+    stated = (getattr(config, name, None) for name in _LENGTHS)
+    return next((length for length in stated if isinstance(length, int) and length > 0), None)
 
 
 def _marks(tokenizer: Any, config: PretrainedConfig, name: str) -> tuple[list[int], int]:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine.activations import ActivationStore, extract
 from engine.activations.batch_size import fit_batch_size
 from engine.backbones import Backbone
-from engine.corpus import Corpus
+from engine.corpus import Corpus, open_corpus
 from engine.errors import AtomscopeError, InputError
 from engine.progress import SilentProgress
 
@@ -50,6 +51,16 @@ def test_unreadable_pictures_are_reported_and_left_out(backbone: Backbone, pictu
     assert store.items["corpus_index"].tolist() == kept
     assert store.items["id"].tolist() == [ids[index] for index in kept]
     torch.testing.assert_close(store.item(6), backbone.run(backbone.preprocess([corpus.load(kept[6])])).activations[0])
+
+
+def test_a_picture_whose_range_is_guessed_is_reported_once(backbone: Backbone, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for index in range(5):
+        Image.fromarray(np.full((32, 32), 300 + index, np.float32)).save(tmp_path / "photos" / f"{index}.tif")
+    progress = SilentProgress()
+    store = extract(backbone, open_corpus(tmp_path / "photos"), tmp_path / "store", batch_size=2, progress=progress)
+    assert store.n_items == 5 and len(progress.warnings) == 1
+    assert "a floating-point 32-bit TIFF that states no range of values" in progress.warnings[0]
 
 
 def test_a_whole_batch_and_a_whole_shard_may_be_unreadable(
