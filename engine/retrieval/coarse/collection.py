@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -197,6 +198,7 @@ def open_collection(
         raise InputError(f"Nothing in {corpus.name} can be embedded: {reason}")
     if not (folder / "collection.json").is_file():
         if not corpus.is_unchanged():
+            shutil.rmtree(folder, ignore_errors=True)  # of two contents, and never to be taken for those of the first
             raise AtomscopeError(f"{corpus.name} was changed while it was being read. Run the same command again.")
         about = {"embedder": embedder.identity, "corpus": {"name": corpus.name, "hash": corpus.hash}}
         write_json(folder / "collection.json", about)
