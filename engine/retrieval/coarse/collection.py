@@ -192,7 +192,8 @@ def open_collection(
         rows = np.flatnonzero(stated[name]).astype(np.int64)
         if name in embedder.modalities and len(rows):
             embed = _embed_with(embedder, corpus, name, progress, faults)
-            parts[name] = embed_rows(folder, name, rows, len(corpus), embedder.width, embed, progress)
+            noun = "pictures" if name == "image" else "captions"
+            parts[name] = embed_rows(folder, name, rows, len(corpus), embedder.width, embed, progress, noun)
     if not parts or not any(has.any() for _, has in parts.values()):
         reason = faults[0] if faults else f"the embedder {embedder.identity['name']} has no side for what it holds."
         raise InputError(f"Nothing in {corpus.name} can be embedded: {reason}")
