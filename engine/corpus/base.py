@@ -19,6 +19,10 @@ from engine.corpus.images import UnreadableItem, decode_image
 
 BLOCK = 16 * 1024
 STRIDE = 2**20
+WHOLE = 8 * 2**20
+"""Bytes of the largest Parquet or Arrow file that is hashed whole."""
+
+_MAGIC = 12
 
 
 class ItemSource(Protocol):
@@ -86,13 +90,13 @@ class Corpus:
 
         It covers each item's id, split, label, caption and keywords, and its content: for our shards the SHA-256 of
         every shard in ``corpus.json`` (``validate_corpus`` checks that they are true); for files and foreign data sets
-        their size and a sample of their bytes, see ``sampled_digest``. It does not depend on where the corpus lies or
-        when its files were written.
+        their size and their bytes, of compressed pictures a sample of them, see ``file_digest``. It does not depend on
+        where the corpus lies or when its files were written.
         """
         return self._digest()
 
     def is_unchanged(self) -> bool:
-        """Whether the content is still what ``hash`` says; reads the files' samples again."""
+        """Whether the content is still what ``hash`` says; reads the files again."""
         return self._digest() == self.hash
 
     @property
@@ -145,18 +149,28 @@ def several_captions_warning(count: int, total: int) -> str:
     )
 
 
-def sampled_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's size and a sample of its bytes: quick for any number of files of any size.
+def file_digest(path: Path, whole: bool = False) -> str:
+    """SHA-256 (hex) of a file's size and its bytes; of a sample of them where that tells one file from another.
+
+    Compressed pictures (JPEG, PNG, GIF, WebP, by their first bytes) are sampled: a change of one pixel moves or rewrites
+    what follows it, so it need not be looked for everywhere. So are data tables (Parquet, Arrow) over ``WHOLE`` (8 MiB):
+    their pictures are compressed, and the words that are used of them are in the corpus hash by themselves. Everything
+    else (texts, CSV, JSON, BMP, TIFF, ...) can be edited in place and keep its size: it is read whole.
 
     The sample is the first and the last ``BLOCK`` (16 KiB) and one block at every ``STRIDE`` (1 MiB) between them; a
-    file of up to two blocks is read whole. A change that keeps the size and misses every block is not seen: compressed
-    pictures do not change that way, for a change of one pixel moves or rewrites what follows it. "" if the file cannot
-    be read.
+    file of up to two blocks is covered by it. "" if the file cannot be read.
+
+    Parameters
+    ----------
+    whole : bool
+        Read it whole whatever it is.
     """
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             digest = hashlib.sha256(str(size).encode())
+            if size > 2 * BLOCK and (whole or not _is_sampled(os.pread(file.fileno(), _MAGIC, 0), size)):
+                return hashlib.file_digest(file, lambda: digest).hexdigest()
             last = max(size - BLOCK, 0)
             for start in [*range(0, last, STRIDE), last]:
                 digest.update(os.pread(file.fileno(), BLOCK, start))
@@ -165,10 +179,17 @@ def sampled_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def digest_files(root: Path, names: Iterable[str]) -> list[str]:
-    """``sampled_digest`` of many files below ``root``, in order; threads hide the latency of the disk."""
+def _is_sampled(head: bytes, size: int) -> bool:
+    """Whether a file with these first bytes is told from another by a sample."""
+    if head.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):  # the last one is Arrow's stream
+        return size > WHOLE
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8")) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def digest_files(root: Path, names: Iterable[str], whole: bool = False) -> list[str]:
+    """``file_digest`` of many files below ``root``, in order; threads hide the latency of the disk."""
     with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(lambda name: sampled_digest(root / name), names))
+        return list(pool.map(lambda name: file_digest(root / name, whole), names))
 
 
 def digest_items(items: pd.DataFrame, contents: Iterable[str]) -> str:

@@ -44,7 +44,9 @@ def open_text_file(path: Path) -> Corpus:
     if not len(lines):
         raise InputError(f"{path} holds only blank lines. Write one text a line.")
     items = items_frame({"id": [f"line-{number:08d}" for number in lines.numbers]}, kind="text")
-    return Corpus(path.stem, path, items, lines, lambda: digest_items(items, digest_files(path.parent, [path.name])))
+    return Corpus(
+        path.stem, path, items, lines, lambda: digest_items(items, digest_files(path.parent, [path.name], whole=True))
+    )
 
 
 class TableTexts:
@@ -99,7 +101,9 @@ def open_text_table(path: Path) -> Corpus:
     cells = {meaning: [clean(meaning, row.get(name)) for _, row in rows] for meaning, name in known.items()}
     items = items_frame({"id": ids, **cells}, kind="text")
     texts = TableTexts([text(row[column]) for _, row in rows])
-    return Corpus(path.stem, path, items, texts, lambda: digest_items(items, digest_files(path.parent, [path.name])))
+    return Corpus(
+        path.stem, path, items, texts, lambda: digest_items(items, digest_files(path.parent, [path.name], whole=True))
+    )
 
 
 def _text_column(columns: list[str]) -> str | None:

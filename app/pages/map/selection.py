@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.special import xlogy
 from app.atlas_ui.exports import to_csv
 from engine.atlas.top_exemplars import exemplar_pairs
 from engine.derived import derived
+from engine.words import find_name_words
 
 if TYPE_CHECKING:
     from engine.atlas import Atlas
@@ -35,8 +35,6 @@ TABLE_COLUMNS = (
 G2_LEAST = 6.63
 """Words below it are chance: the 99th percentile of chi squared with one degree of freedom, which G2 follows then."""
 
-_WORD = re.compile(r"[^\W\d_][\w'-]+")
-
 
 def selection_table(atlas: Atlas, atoms: NDArray[np.int64]) -> pd.DataFrame:
     """One row per atom (column ``atom``), most frequent first, with the columns of ``TABLE_COLUMNS`` the atlas has."""
@@ -54,7 +52,7 @@ def words_of(atlas: Atlas) -> pd.DataFrame:
     atoms = atlas.atoms
     parts = zip(atoms["label"], atoms["label_candidates"], atoms["top_label"], strict=True)
     words = [
-        {w.lower() for text in (label, *more, top) for w in _WORD.findall(str(text or ""))}
+        {w.lower() for text in (label, *more, top) for w in find_name_words(str(text or ""))}
         for label, more, top in parts
     ]
     return pd.DataFrame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from engine.atlas.format.schema import arrow_schema
 from engine.atlas.format.tables import TEXT_LEVEL, lists, make_table, parquet_options
 from engine.atlas.format.writer import ITEMS_PER_GROUP
+from engine.words import goes_on, has_word
 
 if TYPE_CHECKING:
     from engine.activations import ActivationStore
 
 AROUND = 60
 """Characters of context on each side of a token whose words may name an atom."""
-
-WORDLIKE = re.compile(r"[^\W_]")
 
 
 def write_tokens(folder: Path, store: ActivationStore) -> None:
@@ -86,15 +85,15 @@ class Snippets:
         piece = caption[first:last]
         if self.separator and piece == self.separator:
             return "end of text"
-        if not WORDLIKE.search(piece):
+        if not has_word(piece):
             return piece.strip() or "space"
         first += len(piece) - len(piece.lstrip())
         last -= len(piece) - len(piece.rstrip())
-        while first > 0 and caption[first - 1].isalnum():
+        while first > 0 and goes_on(caption[first - 1]):
             first -= 1
-        while last < len(caption) and caption[last].isalnum():
+        while last < len(caption) and goes_on(caption[last]):
             last += 1
-        return caption[first:last].lower()
+        return unicodedata.normalize("NFC", caption[first:last].lower())
 
     def window(self, item: int, position: int) -> str:
         """The words around a token, at most ``AROUND`` characters each way and inside its own text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -191,12 +192,14 @@ def open_collection(
         rows = np.flatnonzero(stated[name]).astype(np.int64)
         if name in embedder.modalities and len(rows):
             embed = _embed_with(embedder, corpus, name, progress, faults)
-            parts[name] = embed_rows(folder, name, rows, len(corpus), embedder.width, embed, progress)
+            noun = "pictures" if name == "image" else "captions"
+            parts[name] = embed_rows(folder, name, rows, len(corpus), embedder.width, embed, progress, noun)
     if not parts or not any(has.any() for _, has in parts.values()):
         reason = faults[0] if faults else f"the embedder {embedder.identity['name']} has no side for what it holds."
         raise InputError(f"Nothing in {corpus.name} can be embedded: {reason}")
     if not (folder / "collection.json").is_file():
         if not corpus.is_unchanged():
+            shutil.rmtree(folder, ignore_errors=True)  # of two contents, and never to be taken for those of the first
             raise AtomscopeError(f"{corpus.name} was changed while it was being read. Run the same command again.")
         about = {"embedder": embedder.identity, "corpus": {"name": corpus.name, "hash": corpus.hash}}
         write_json(folder / "collection.json", about)

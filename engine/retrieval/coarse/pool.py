@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.backbones.vectors import Vectors, mix_vectors
-from engine.retrieval.coarse.embedders.base import Embedder
+from engine.retrieval.coarse.embedders.base import Embedder, embed_image_queries, embed_text_queries
 from engine.retrieval.search.events import PoolEntry, PoolReady
 from engine.retrieval.search.query import Query, SearchOptions, View
 
@@ -28,8 +28,8 @@ def embed_query(embedder: Embedder, query: Query, share: float) -> Vectors:
     InputError
         If the embedder has no side for what the query is made of.
     """
-    image = embedder.embed_images([query.image]) if query.image is not None else None
-    text = embedder.embed_texts([query.text]) if query.text.strip() else None
+    image = embed_image_queries(embedder, [query.image]) if query.image is not None else None
+    text = embed_text_queries(embedder, [query.text]) if query.text.strip() else None
     if image is not None and text is not None:
         return np.asarray(mix_vectors(image, text, share)[0])
     part = image if image is not None else text

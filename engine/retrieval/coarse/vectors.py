@@ -21,12 +21,19 @@ Embed = Callable[[NDArray[np.int64]], tuple[Vectors, NDArray[np.bool_]]]
 
 
 def embed_rows(
-    folder: Path, name: str, rows: NDArray[np.int64], count: int, width: int, embed: Embed, progress: Progress
+    folder: Path,
+    name: str,
+    rows: NDArray[np.int64],
+    count: int,
+    width: int,
+    embed: Embed,
+    progress: Progress,
+    noun: str = "captions",
 ) -> tuple[Vectors, NDArray[np.bool_]]:
     """The vectors of ``rows`` among ``count`` items, from ``folder`` or made now and kept there.
 
     Finished blocks lie in ``folder/NAME.parts`` until the last one is there. Two processes that embed the same corpus at
-    once do the work twice and write the same bytes.
+    once do the work twice and write the same bytes. ``progress`` calls them ``noun``.
 
     Returns
     -------
@@ -36,7 +43,7 @@ def embed_rows(
     target, mask, parts = folder / f"{name}.npy", folder / f"{name}-has.npy", folder / f"{name}.parts"
     if not (target.is_file() and mask.is_file()):
         blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-        progress.start(f"Embedding {'pictures' if name == 'image' else 'captions'}", len(rows), "items")
+        progress.start(f"Embedding {noun}", len(rows), "items")
         for number, block in enumerate(blocks):
             path = parts / f"{number:06d}.npy"
             if not path.is_file():

@@ -20,7 +20,7 @@ from engine.errors import InputError
 from engine.files import read_json
 from engine.progress import Progress
 from engine.retrieval.coarse.collection import open_collection
-from engine.retrieval.coarse.embedders.base import Embedder
+from engine.retrieval.coarse.embedders.base import Embedder, embed_text_queries
 from engine.retrieval.evaluation.measures import interval, median
 from engine.retrieval.evaluation.pairs import evenly_spaced
 from engine.retrieval.evaluation.scorebook import ScoreBook
@@ -77,7 +77,8 @@ def benchmark_sugarcrepe(
 ) -> dict[str, Any]:
     """Accuracy of the embedder's cosine and of every mode: how often the right caption gets the higher score.
 
-    Equal scores count half. The listwise mode sees both captions in one prompt, in drawn order.
+    Equal scores count half. For the cosine both captions are embedded as queries, the picture as what is found. The
+    listwise mode sees both captions in one prompt, in drawn order.
 
     Returns
     -------
@@ -97,7 +98,9 @@ def benchmark_sugarcrepe(
     choices = [one for one in choices if rows[one.file] >= 0]
     collection = open_collection(corpus, embedder, progress)
     vectors = collection.vectors("image")
-    right, wrong = (embedder.embed_texts([getattr(one, name) for one in choices]) for name in ("caption", "negative"))
+    right, wrong = (
+        embed_text_queries(embedder, [getattr(one, name) for one in choices]) for name in ("caption", "negative")
+    )
     seen = vectors[[rows[one.file] for one in choices]]
     margins = ((right - wrong) * seen).sum(1)
     accuracy: dict[str, Any] = {"coarse": interval((np.sign(margins) + 1) / 2)}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from engine.corpus import UnreadableItem, open_corpus
-from engine.corpus.base import BLOCK, STRIDE, sampled_digest
+from engine.corpus.base import BLOCK, STRIDE, file_digest
 from engine.corpus.items import COLUMNS
 from engine.errors import InputError
 
@@ -211,20 +213,51 @@ def test_the_hash_is_of_content_not_of_place_or_time(image_folder: Path, tmp_pat
     assert len(seen) == 1 + len(changes)
 
 
-def test_the_sample_of_a_large_file_sees_both_ends_and_the_strides(tmp_path: Path) -> None:
+def test_the_sample_of_a_large_picture_sees_both_ends_and_the_strides(tmp_path: Path) -> None:
     path = tmp_path / "large"
     size = 2 * STRIDE + 5 * BLOCK
-    path.write_bytes(bytes(size))
-    seen = {sampled_digest(path)}
-    for place in (0, BLOCK - 1, STRIDE, 2 * STRIDE + BLOCK - 1, size - BLOCK, size - 1):
-        data = bytearray(size)
+    head = b"\x89PNG\r\n\x1a\n"
+    path.write_bytes(head + bytes(size - len(head)))
+    seen = {file_digest(path)}
+    for place in (len(head), BLOCK - 1, STRIDE, 2 * STRIDE + BLOCK - 1, size - BLOCK, size - 1):
+        data = bytearray(head + bytes(size - len(head)))
         data[place] = 1
         path.write_bytes(data)
-        seen.add(sampled_digest(path))
-    path.write_bytes(bytes(size + 1))
-    seen.add(sampled_digest(path))
+        seen.add(file_digest(path))
+    path.write_bytes(head + bytes(size + 1 - len(head)))
+    seen.add(file_digest(path))
     assert len(seen) == 8
-    assert sampled_digest(tmp_path / "missing") == ""
+    assert file_digest(tmp_path / "missing") == ""
+
+
+def test_the_hash_of_compressed_pictures_and_small_files_is_what_it_was(tmp_path: Path) -> None:
+    """Stores and vectors that were made of them before still fit."""
+
+    def sampled(data: bytes) -> str:
+        last = max(len(data) - BLOCK, 0)
+        blocks = [data[start : start + BLOCK] for start in [*range(0, last, STRIDE), last]]
+        return hashlib.sha256(str(len(data)).encode() + b"".join(blocks)).hexdigest()
+
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8))
+    for name in ("a.png", "a.jpg", "a.webp", "a.gif"):
+        noise.save(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 2 * BLOCK
+        assert file_digest(tmp_path / name) == sampled((tmp_path / name).read_bytes())
+    for size in (0, 1, BLOCK, 2 * BLOCK):
+        (tmp_path / "small.txt").write_bytes(b"x" * size)
+        assert file_digest(tmp_path / "small.txt") == sampled(b"x" * size)
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "tif", "ppm"])
+def test_a_pixel_changed_in_place_is_seen(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    Image.new("RGB", (300, 300), "pink").save(path)
+    corpus = open_corpus(tmp_path)
+    before = corpus.hash
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    assert not corpus.is_unchanged() and open_corpus(tmp_path).hash != before
 
 
 def test_opening_many_files_decodes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from engine.corpus import UnreadableItem, open_corpus
@@ -31,6 +32,42 @@ def test_a_folder_of_text_files(tmp_path: Path) -> None:
     assert list(corpus.items["label"]) == ["tales", "news"]
     assert list(corpus.items["split"]) == ["test", "train"]
     assert corpus.text(1) == "one\ntwo"
+
+
+SENTENCE = "the sky is blue over the old town and the river was calm that day."
+
+
+@pytest.mark.parametrize("suffix", ["txt", "csv", "tsv", "jsonl", "parquet"])
+def test_a_text_edited_in_place_is_seen(tmp_path: Path, suffix: str) -> None:
+    """A word in the middle of a file, which keeps its size."""
+
+    def write(words: str, number: int) -> None:
+        texts = [f"item {i:03d}: {words if i == number else SENTENCE}" for i in range(900)]
+        table = pd.DataFrame({"text": texts})
+        if suffix == "txt":
+            path.write_text("\n".join(texts))
+        elif suffix == "parquet":
+            table.to_parquet(path, compression=None)
+        elif suffix in ("csv", "tsv"):
+            table.to_csv(path, sep="," if suffix == "csv" else "\t", index=False)
+        else:
+            table.to_json(path, orient="records", lines=suffix == "jsonl")
+
+    path = tmp_path / f"texts.{suffix}"
+    write(SENTENCE, 300)
+    corpus, size = open_corpus(path), path.stat().st_size
+    before = corpus.hash
+    assert corpus.is_unchanged() and open_corpus(path).hash == before and size > 40_000
+    write(SENTENCE.replace("sky is blue", "red dragon!"), 300)
+    assert path.stat().st_size == size
+    assert not corpus.is_unchanged() and open_corpus(path).hash != before
+
+
+def test_a_text_file_of_a_folder_edited_in_place_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n".join([SENTENCE] * 900))
+    before = open_corpus(tmp_path).hash
+    (tmp_path / "a.txt").write_text("\n".join([SENTENCE] * 400 + [SENTENCE.replace("blue", "grey")] + [SENTENCE] * 499))
+    assert open_corpus(tmp_path).hash != before
 
 
 def test_a_text_is_no_image_and_an_image_no_text(tmp_path: Path, image_folder: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from engine.atlas.build.naming.scores import RankedNames
 from engine.atlas.build.naming.words import STOP_WORDS, TermTable, collect_terms
-from engine.atlas.format.texts import WORDLIKE, Snippets
+from engine.atlas.format.texts import Snippets
 from engine.atlas.format.writer import Exemplars
+from engine.words import has_word
 
 ONE_WORD = 0.5
 """Share of an atom's exemplars (by activation) above which the word they peak on is its name."""
@@ -37,7 +38,7 @@ def prefer_one_word(names: RankedNames, exemplars: Exemplars, snippets: Snippets
         best = max(words, key=lambda word: (words[word], word))
         if words[best] < ONE_WORD * sum(words.values()):
             continue
-        plain = WORDLIKE.search(best) and best not in STOP_WORDS
+        plain = has_word(best) and best not in STOP_WORDS
         name = best if plain else f"“{best}”"
         behind = [known for known in (names.label[atom], *names.candidates[atom]) if known and known != best]
         names.label[atom] = name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.sparse import csr_matrix
+
+from engine.words import find_words, is_long_enough
 
 # Words that say nothing about what a picture shows: function words, and what captions of any picture are made of.
 STOP_WORDS = frozenset(
@@ -30,9 +31,6 @@ STOP_WORDS = frozenset(
     photograph photographed photos pic picture pictures portrait render rendered rendering scene sketch vector
     """.split()
 )
-
-_WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
-_SHORTEST = 2
 
 
 @dataclass
@@ -76,8 +74,8 @@ def collect_terms(captions: Sequence[str], keywords: Sequence[Iterable[str]], la
 
 def _words(text: str) -> list[str]:
     """Words of a text in order, lower case, with ``""`` where a stop word stood (it parts the words around it)."""
-    words = [word.lower().replace("’", "'").removesuffix("'s") for word in _WORD.findall(text.replace("_", " "))]
-    return [word if word not in STOP_WORDS and len(word) >= _SHORTEST else "" for word in words]
+    words = [word.lower().replace("’", "'").removesuffix("'s") for word in find_words(text.replace("_", " "))]
+    return [word if word not in STOP_WORDS and is_long_enough(word) else "" for word in words]
 
 
 def _singular(word: str, known: set[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -31,10 +31,31 @@ class Embedder(Protocol):
     modalities: frozenset[str]
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit rows, float32 [N, width]. Raises ``InputError`` if the model has no text side."""
+        """Unit rows, float32 [N, width], of candidates. Raises ``InputError`` if the model has no text side."""
 
     def embed_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Unit rows, float32 [N, width], of RGB images. Raises ``InputError`` if the model has no image side."""
+
+
+@runtime_checkable
+class AsymmetricEmbedder(Embedder, Protocol):
+    """An embedder that embeds what is asked otherwise than what is found: with a prompt or an encoder of its own."""
+
+    def embed_text_queries(self, texts: Sequence[str]) -> Vectors:
+        """As ``embed_texts``, of queries."""
+
+    def embed_image_queries(self, images: Sequence[Image.Image]) -> Vectors:
+        """As ``embed_images``, of queries."""
+
+
+def embed_text_queries(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    """Unit rows, float32 [N, width], of texts that are asked. Raises ``InputError`` if the model has no text side."""
+    return (embedder.embed_text_queries if isinstance(embedder, AsymmetricEmbedder) else embedder.embed_texts)(texts)
+
+
+def embed_image_queries(embedder: Embedder, images: Sequence[Image.Image]) -> Vectors:
+    """Unit rows, float32 [N, width], of images that are asked. Raises ``InputError`` if the model has no image side."""
+    return (embedder.embed_image_queries if isinstance(embedder, AsymmetricEmbedder) else embedder.embed_images)(images)
 
 
 def embedder_key(identity: dict[str, Any]) -> str:

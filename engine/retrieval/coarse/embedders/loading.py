@@ -44,12 +44,12 @@ def load_embedder(name: str, device: str = "auto", progress: Progress | None = N
         return SentencesOnly(name, device, progress)
 
     from engine.backbones.dual import DualEncoder, is_dual
-    from engine.retrieval.coarse.embedders.sentence import SentenceTransformerEmbedder, is_sentence_model
+    from engine.retrieval.coarse.embedders.sentence import is_sentence_model, load_sentence_model
 
     with quiet():
         source = _find(name, progress)
         if is_sentence_model(source):
-            return SentenceTransformerEmbedder(source, device)
+            return load_sentence_model(source, device)
         config = load_config(source)
     if is_dual(config):
         return DualEncoder(source, config, device)

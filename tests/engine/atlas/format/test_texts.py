@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,14 @@ def test_an_atom_that_peaks_on_one_word_is_called_by_it() -> None:
     assert names.label[1] in ("river", "“of”")
     prefer_one_word(names, at(1, [3, 0, 0, 1]), words)
     assert names.label[1] == "“of”"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("लाल बिल्ली बैठी", "बिल्ली"), ("แมว น้ำ ไป", "น้ำ"), ("في قِطَّةٌ هنا", "قِطَّةٌ"), ("the sleepy cat", "sleepy")],
+)
+def test_every_token_of_a_word_says_the_whole_word(text: str, word: str) -> None:
+    first = text.index(word)
+    starts = np.array([[0, *range(first, first + len(word) + 1)]], np.int32)
+    snippets = Snippets([text], starts, "")
+    assert {snippets.word(0, position) for position in range(1, len(word) + 1)} == {unicodedata.normalize("NFC", word)}

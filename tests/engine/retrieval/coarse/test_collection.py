@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from engine.backbones.vectors import mix_vectors
 from engine.corpus import open_corpus
-from engine.errors import InputError
+from engine.errors import AtomscopeError, InputError
 from engine.progress import SilentProgress
 from engine.retrieval.coarse import vectors as vectors_module
 from engine.retrieval.coarse.collection import open_collection
@@ -135,3 +136,33 @@ def test_a_corpus_of_one(image_folder: Path, colour_embedder) -> None:
     collection = open_collection(open_corpus(image_folder), colour_embedder)
     pool = make_pool(collection, Query(text="red"), SearchOptions(top_k=5))
     assert [entry.rank for entry in pool.entries] == [1] and pool.gallery == 1
+
+
+def test_texts_edited_in_place_are_embedded_anew(tmp_path: Path, colour_embedder) -> None:
+    path = tmp_path / "texts.jsonl"
+
+    def write(words: str) -> None:
+        said = [words if row == 300 else "a green thing that lies on the table of the old town" for row in range(600)]
+        path.write_text("".join(json.dumps({"id": f"r{row}", "text": text}) + "\n" for row, text in enumerate(said)))
+
+    def first() -> str:
+        collection = open_collection(open_corpus(path), colour_embedder)
+        return make_pool(collection, Query(text="a red square"), SearchOptions(top_k=1)).entries[0].id
+
+    write("a blue thing that lies on the table of the old town.")
+    size, before = path.stat().st_size, first()
+    write("a red square that lies on the table of the old town.")
+    assert path.stat().st_size == size and before != "r300" and first() == "r300"
+
+
+def test_vectors_of_two_contents_are_not_kept(image_folder: Path, colour_embedder, cache: Path) -> None:
+    corpus, embed = open_corpus(image_folder), colour_embedder.embed_images
+
+    def edit(images: list[Image.Image]) -> np.ndarray:
+        Image.new("RGB", (48, 40), "blue").save(image_folder / "round" / "0.jpg")
+        return np.asarray(embed(images))
+
+    colour_embedder.embed_images = edit
+    with pytest.raises(AtomscopeError, match="was changed while it was being read"):
+        open_collection(corpus, colour_embedder)
+    assert not [*cache.rglob("*.npy")]

@@ -24,7 +24,9 @@ from engine.retrieval.coarse.embedders.adapter import (
     merge_adapters,
     save_adapter,
 )
-from engine.retrieval.coarse.embedders.base import embedder_key
+from engine.retrieval.coarse.embedders.base import AsymmetricEmbedder, Embedder, embedder_key
+from engine.retrieval.coarse.pool import embed_query
+from engine.retrieval.search.query import Query
 
 WORDS = "a red green blue round square thing picture of".split()
 TEXTS = ["a red thing", "a picture of a blue round thing", "square " * 40]
@@ -174,8 +176,81 @@ def test_sentence_transformers_real(tmp_path: Path) -> None:
     embedder = load_embedder(str(tmp_path / "sentences"), "cpu")
     assert embedder.modalities == {"text"} and embedder.width == 16
     np.testing.assert_allclose(embedder.embed_texts(TEXTS[:2]), unit(model.encode(TEXTS[:2])), atol=1e-5)
+    assert not isinstance(embedder, AsymmetricEmbedder)  # no prompts: vectors that were made of it before still fit
+    assert embedder.identity["preprocessing"] == {"text_tokens": model.max_seq_length}
     with pytest.raises(InputError, match="has no image side: it embeds texts only"):
         embedder.embed_images([])
+
+
+def save_bert(folder: Path, seed: int) -> str:
+    import transformers as t
+
+    torch.manual_seed(seed)
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    t.BertModel(t.BertConfig(**shape, vocab_size=20, max_position_embeddings=64)).save_pretrained(folder)
+    save_tokenizer(folder)
+    return str(folder)
+
+
+def asks_as_the_model_does(embedder: Embedder, model: Any) -> None:
+    """Queries by ``encode_query``, items by ``encode_document``, which differ; and a pool asks so."""
+    assert isinstance(embedder, AsymmetricEmbedder)
+    asked, found = unit(model.encode_query(TEXTS[:2])), unit(model.encode_document(TEXTS[:2]))
+    assert np.abs(asked - found).max() > 1e-2
+    np.testing.assert_allclose(embedder.embed_text_queries(TEXTS[:2]), asked, atol=1e-5)
+    np.testing.assert_allclose(embedder.embed_texts(TEXTS[:2]), found, atol=1e-5)
+    np.testing.assert_allclose(embed_query(embedder, Query(text=TEXTS[0]), 0.5), asked[0], atol=1e-5)
+    with pytest.raises(InputError, match="has no image side: it embeds texts only"):
+        embedder.embed_image_queries([])
+
+
+@pytest.mark.parametrize("prompts", [{"query": "red green "}, {"query": "red ", "document": "blue "}])
+def test_a_sentence_transformer_asks_with_its_prompts(tmp_path: Path, prompts: dict[str, str]) -> None:
+    library = pytest.importorskip("sentence_transformers", reason="an optional extra: pip install '.[rerank]'")
+    bert = save_bert(tmp_path / "bert", 0)
+    model = library.SentenceTransformer(bert, device="cpu", prompts=prompts)
+    model.save(str(tmp_path / "sentences"))
+    embedder = load_embedder(str(tmp_path / "sentences"), "cpu")
+    asks_as_the_model_does(embedder, model)
+    tasks = {"query": "", "document": ""} | prompts
+    assert embedder.identity["preprocessing"] == {"text_tokens": model.max_seq_length, "tasks": tasks}
+    stale = embedder.identity | {"preprocessing": {"text_tokens": model.max_seq_length}}
+    assert embedder_key(embedder.identity) != embedder_key(stale)
+
+
+def test_a_router_asks_with_the_encoder_of_queries(tmp_path: Path) -> None:
+    library = pytest.importorskip("sentence_transformers", reason="an optional extra: pip install '.[rerank]'")
+    from sentence_transformers.sentence_transformer.modules import Pooling, Router, Transformer
+
+    sides = [
+        [Transformer(save_bert(tmp_path / f"bert{n}", n)), Pooling(16, mode)] for n, mode in enumerate(("mean", "cls"))
+    ]
+    router = Router.for_query_document(query_modules=sides[0], document_modules=sides[1])
+    model = library.SentenceTransformer(modules=[router], device="cpu")
+    model.save(str(tmp_path / "sentences"))
+    embedder = load_embedder(str(tmp_path / "sentences"), "cpu")
+    asks_as_the_model_does(embedder, model)
+    assert "tasks" in embedder.identity["preprocessing"]
+
+
+def test_texts_that_are_found_by_a_model_with_prompts_are_documents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = pytest.importorskip("sentence_transformers", reason="an optional extra: pip install '.[rerank]'")
+    from engine.corpus import open_corpus
+    from engine.retrieval.coarse.collection import open_collection
+
+    monkeypatch.setenv("ATOMSCOPE_CACHE", str(tmp_path / "cache"))
+    model = library.SentenceTransformer(save_bert(tmp_path / "bert", 0), device="cpu")
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS[:2]))
+    folders = []
+    for name, prompts in {"plain": {}, "prompted": {"query": "red ", "document": "blue green "}}.items():
+        model.prompts = {"query": "", "document": ""} | prompts
+        model.save(str(tmp_path / name))
+        collection = open_collection(open_corpus(tmp_path / "texts.txt"), load_embedder(str(tmp_path / name), "cpu"))
+        np.testing.assert_allclose(collection.parts["text"], unit(model.encode_document(TEXTS[:2])), atol=1e-5)
+        folders.append(collection.folder)
+    assert folders[0] != folders[1]
 
 
 def test_merged_adapters_are_the_mean_of_their_outputs(tmp_path: Path) -> None:

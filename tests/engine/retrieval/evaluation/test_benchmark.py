@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.backbones.vectors import Vectors
 from engine.corpus import open_corpus
 from engine.errors import InputError
 from engine.progress import SilentProgress
 from engine.retrieval.coarse.collection import open_collection
 from engine.retrieval.evaluation import BenchmarkOptions, PairSet, benchmark, from_corpus
+from engine.retrieval.evaluation.coarse import open_galleries
 from engine.retrieval.evaluation.measures import gains, interval, recalls
 from engine.retrieval.evaluation.pairs import evenly_spaced
 from engine.retrieval.search.events import CandidateScored, Done, FineRecord
@@ -160,6 +162,37 @@ def test_the_coarse_stage_alone_and_what_cannot_be_measured(
     colour_embedder.modalities = frozenset(("text",))
     with pytest.raises(InputError, match="embeds text only"):
         benchmark(pairs, colour_embedder, None, BenchmarkOptions(), SilentProgress())
+
+
+def test_a_model_that_asks_otherwise_is_asked_so_in_both_directions(pairs: PairSet, colour_embedder) -> None:
+    turned = np.diag([-1.0, 1, 1, 1, 1]).astype(np.float32)
+    plain = open_galleries(pairs, colour_embedder, SilentProgress())
+    assert plain.asked_captions is plain.captions
+    images = plain.collection.vectors("image")
+
+    class Asking(type(colour_embedder)):  # type: ignore[misc]
+        def embed_text_queries(self, texts: Sequence[str]) -> Vectors:
+            return np.asarray(self.embed_texts(texts) @ turned)
+
+        def embed_image_queries(self, images: Sequence[Any]) -> Vectors:
+            return np.asarray(self.embed_images(images) @ turned)
+
+    asking = Asking()
+    asking.identity["revision"] = "asks"
+    for _ in range(2):  # the second time from the cache
+        galleries = open_galleries(pairs, asking, SilentProgress())
+        np.testing.assert_array_equal(galleries.captions, plain.captions)
+        np.testing.assert_allclose(galleries.asked_captions, plain.captions @ turned)
+        np.testing.assert_allclose(galleries.asked_pictures[pairs.pictures], images[pairs.pictures] @ turned)
+    assert asking.seen == len(images) + len(pairs.pictures)
+    for query in galleries.ask("text-image", None, 3):
+        np.testing.assert_allclose(
+            query.scores, images[query.candidates] @ turned @ plain.captions[query.query], atol=1e-6
+        )
+    for query in galleries.ask("image-text", None, 3):
+        np.testing.assert_allclose(
+            query.scores, plain.captions[query.candidates] @ turned @ images[query.query], atol=1e-6
+        )
 
 
 def test_the_same_words_are_a_right_answer(pairs: PairSet) -> None:

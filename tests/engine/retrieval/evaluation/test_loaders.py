@@ -213,3 +213,9 @@ def test_sugarcrepe(images: Path, tmp_path: Path, colour_embedder, monkeypatch: 
     assert 0.3 < found["accuracy"]["listwise"]["value"] < 0.7  # a liking for a place earns nothing
     assert 15 < sum(scorer.orders) < 45 and found["label_mass"]["listwise"] == 0.5
     assert found["accuracy"]["coarse"]["value"] == 0.5  # equal cosines count half
+    # A model that embeds queries by themselves is asked with the captions: here "right" is asked as the picture's colour.
+    colours = {f"right {i}": ("red", "green", "blue")[i % 3] for i in range(60)}
+    colour_embedder.embed_text_queries = lambda texts: colour_embedder.embed_texts([colours.get(t, t) for t in texts])
+    colour_embedder.embed_image_queries = colour_embedder.embed_images
+    found = benchmark_sugarcrepe(path, images, colour_embedder, None, (), SilentProgress())
+    assert found["accuracy"]["coarse"]["value"] == 1.0
