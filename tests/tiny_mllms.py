@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,19 @@ TEXT = {
     "max_position_embeddings": 512,
 }
 VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@dataclass(frozen=True)
+class Widths:
+    """What a LLaVA of another size has instead of the tiny ones' values: pictures of ``side`` pixels, patches of 8."""
+
+    text: dict[str, int] = field(default_factory=dict)
+    vision: dict[str, int] = field(default_factory=dict)
+    side: int = 32
+    noise: float = 0.08
+    """Standard deviation added to every weight: the usual start is so small that pictures and layers would not matter."""
+
+
 _CHAT = (
     "{%% for message in messages %%}<|im_start|>{{ message['role'] }}\n"
     "{%% for part in message['content'] %%}{%% if part['type'] == 'image' %%}%s{%% else %%}{{ part['text'] }}{%% endif %%}"
@@ -87,13 +101,13 @@ def make_tokenizer(kind: str = "llava") -> Any:
     )
 
 
-def _build(kind: str, tokenizer: Any) -> tuple[Any, dict[str, Any]]:
+def _build(kind: str, tokenizer: Any, widths: Widths) -> tuple[Any, dict[str, Any]]:
     """An untrained model and what stands in its processor's configuration."""
     import transformers as t
 
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in SPECIAL.items()}
     text = TEXT | {"vocab_size": len(tokenizer), "pad_token_id": ids["pad"], "eos_token_id": ids["end"]}
-    size = {"height": 32, "width": 32}
+    size = {"height": widths.side, "width": widths.side}
     normal = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.25], "resample": 3}
     clip = VISION | {"image_size": 32, "patch_size": 8}
     match kind:
@@ -123,11 +137,11 @@ def _build(kind: str, tokenizer: Any) -> tuple[Any, dict[str, Any]]:
             return t.Qwen3VLForConditionalGeneration(config), images | pixels
         case "llava":
             config = t.LlavaConfig(
-                vision_config=t.CLIPVisionConfig(**clip),
-                text_config=t.LlamaConfig(**text),
+                vision_config=t.CLIPVisionConfig(**clip | widths.vision | {"image_size": widths.side}),
+                text_config=t.LlamaConfig(**text | widths.text),
                 image_token_index=ids["image"],
             )
-            crop = {"crop_size": size, "size": {"shortest_edge": 32}}
+            crop = {"crop_size": size, "size": {"shortest_edge": widths.side}}
             return t.LlavaForConditionalGeneration(config), {
                 "image_processor_type": "CLIPImageProcessor",
                 **normal,
@@ -204,16 +218,21 @@ _PROCESSORS: dict[str, dict[str, Any]] = {
 }
 
 
-def save_tiny_mllm(folder: Path, kind: str) -> Path:
-    """Write a model of that architecture with its processor and tokenizer, and return the folder."""
+def save_tiny_mllm(folder: Path, kind: str, widths: Widths | None = None) -> Path:
+    """Write a model of that architecture with its processor and tokenizer, and return the folder.
+
+    ``widths`` makes a larger one, of kind "llava" only.
+    """
+    assert widths is None or kind == "llava", "only the LLaVA comes in other sizes"
+    widths = widths or Widths()
     import torch
 
     torch.manual_seed(len(kind))
     tokenizer = make_tokenizer(kind)
-    model, images = _build(kind, tokenizer)
-    with torch.no_grad():  # the usual initialisation is so small that pictures and layers would not matter
+    model, images = _build(kind, tokenizer, widths)
+    with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.08 * torch.randn_like(parameter))
+            parameter.add_(widths.noise * torch.randn_like(parameter))
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

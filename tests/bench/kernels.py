@@ -227,8 +227,8 @@ def _liger(z: Any) -> Any:
     return liger_sparsemax(z, dim=-1)
 
 
-def _scale_for(scores_of: Callable[[float], Any]) -> float:
-    """The scale at which supports average ``L0`` on a few rows."""
+def scale_for(scores_of: Callable[[float], Any], l0: float = L0) -> float:
+    """The scale at which supports average ``l0`` on a few rows."""
     from kernels import sparsemax_support
 
     low, high = 1e-4, 1e4
@@ -236,7 +236,7 @@ def _scale_for(scores_of: Callable[[float], Any]) -> float:
         middle = (low * high) ** 0.5
         rows = scores_of(middle)
         mean = len(sparsemax_support(rows).col) / len(rows)
-        low, high = (middle, high) if mean > L0 else (low, middle)
+        low, high = (middle, high) if mean > l0 else (low, middle)
     return high
 
 
@@ -247,7 +247,7 @@ def _support(rows: int, atoms: int, method: str, device: Any) -> tuple[Callable[
     from kernels.topk import topk_support
 
     scores = torch.empty(rows, atoms, device=device).normal_()
-    scores *= _scale_for(lambda scale: scores[:64] * scale)
+    scores *= scale_for(lambda scale: scores[:64] * scale)
 
     def probabilities(z: torch.Tensor) -> torch.Tensor:
         support = sparsemax_support(z, "torch" if method == "ours torch" else "auto")
@@ -290,7 +290,7 @@ def _step(rows: int, atoms: int, method: str, device: Any) -> tuple[Callable[[],
     unit = x / norm
     c = torch.randn(atoms, WIDTH, device=device)
     w_k, w_v = (torch.linalg.qr(torch.randn(WIDTH, WIDTH, device=device)).Q.contiguous() for _ in range(2))
-    c *= _scale_for(lambda scale: scale * (unit[:64] @ w_k.T @ c.T))
+    c *= scale_for(lambda scale: scale * (unit[:64] @ w_k.T @ c.T))
     parameters = [t.requires_grad_() for t in (c, w_k, w_v)]
     found: dict[str, Any] = {}
 
