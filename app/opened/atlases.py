@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,28 +39,38 @@ def atlas_paths() -> list[Path]:
 def entries() -> tuple[AtlasEntry, ...]:
     """Every folder that was named, opened. Two folders of the same content are shown once.
 
-    A folder that was rebuilt since (its ``atlas.json`` is another file) is opened again.
+    A folder that was rebuilt since (its ``atlas.json`` is another file) is opened again; the others stay as they are, with all
+    that hangs on them.
     """
-    return _entries(tuple((path, stamp(path / "atlas.json")) for path in atlas_paths()))
-
-
-@lru_cache(maxsize=4)
-def _entries(stamped: tuple[tuple[Path, Stamp | None], ...]) -> tuple[AtlasEntry, ...]:
-    from engine.atlas import Atlas
-
-    opened: list[AtlasEntry] = []
+    shown: list[AtlasEntry] = []
     keys: set[str] = set()
     with _LOCK:
-        for path, _ in stamped:
-            try:
-                atlas = Atlas.open(path)
-            except AtomscopeError as error:
-                opened.append(AtlasEntry(path, None, str(error)))
-                continue
-            if atlas.key not in keys:
-                keys.add(atlas.key)
-                opened.append(AtlasEntry(path, atlas))
-    return tuple(opened)
+        for path in atlas_paths():
+            entry = _entry(path)
+            if entry.atlas is not None:
+                if entry.atlas.key in keys:
+                    continue
+                keys.add(entry.atlas.key)
+            shown.append(entry)
+    return tuple(shown)
+
+
+_opened: dict[Path, tuple[Stamp | None, AtlasEntry]] = {}
+
+
+def _entry(path: Path) -> AtlasEntry:
+    from engine.atlas import Atlas
+
+    now = stamp(path / "atlas.json")
+    known = _opened.get(path)
+    if known is not None and known[0] == now:
+        return known[1]
+    try:
+        entry = AtlasEntry(path, Atlas.open(path))
+    except AtomscopeError as error:
+        entry = AtlasEntry(path, None, str(error))
+    _opened[path] = (now, entry)
+    return entry
 
 
 def atlases() -> dict[str, Atlas]:
@@ -76,4 +85,5 @@ def find(key: str) -> Atlas | None:
 
 def forget() -> None:
     """Close everything: the next reader opens the folders again (tests, and an atlas rebuilt in place)."""
-    _entries.cache_clear()
+    with _LOCK:
+        _opened.clear()

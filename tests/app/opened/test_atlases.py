@@ -42,3 +42,16 @@ def test_a_rebuilt_atlas_is_opened_again(tmp_path: Path, monkeypatch: pytest.Mon
     (after,) = atlases.atlases()
     assert before != after and atlases.find(before) is None and atlases.atlases()[after].n_atoms == 48
     atlases.forget()
+
+
+def test_an_atlas_beside_a_rebuilt_one_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for seed, folder in enumerate((one, two)):
+        write_synthetic_atlas(folder, 32, 12, seed=seed)
+    monkeypatch.setenv(atlases.VARIABLE, os.pathsep.join([str(one), str(two)]))
+    atlases.forget()
+    before = [entry.atlas for entry in atlases.entries()]
+    write_synthetic_atlas(one, 48, 12, seed=2)
+    after = [entry.atlas for entry in atlases.entries()]
+    assert after[0] is not before[0] and after[1] is before[1]
+    atlases.forget()
